@@ -1,0 +1,119 @@
+"""The chain: an iterator of downhill steps on an energy, first on a coarse picture, then on finer ones.
+
+Pixels live in the box [-1, 1], and the chain moves in it by MIRROR steps (Nemirovski & Yudin, 1983; mirrored Langevin
+dynamics: Hsieh et al., NeurIPS 2018): its state is z = atanh(x / reach), and a step is
+
+    z <- z - step_size * grad_x E(x) [+ noise * N(0, I)],        x = reach * tanh(z).
+
+A step never leaves the box, and the nearer a pixel is to black or white, the less it moves: white backgrounds stay
+white and highlights stay highlights, where plain steps with clamping paint them over. `reach` slightly above 1 keeps
+z finite on pure white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.energy import EnergyFunction
+from models.schedule import Ladder
+
+
+def to_mirror(x: Tensor, reach: float) -> Tensor:
+    """Pixels in [-1, 1] -> mirror coordinates z, any shape."""
+    return torch.atanh(x / reach)
+
+
+def from_mirror(z: Tensor, reach: float) -> Tensor:
+    """Mirror coordinates z -> pixels in (-reach, reach), any shape."""
+    return reach * torch.tanh(z)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a chain.
+
+    z: the state after the step, (B, 3, H, W) in mirror coordinates. energy: E of the state BEFORE it, (B,), which the
+    gradient gives for nothing. resolution, index: where the step stands; index counts from 0 on each stage.
+    """
+
+    z: Tensor
+    energy: Tensor
+    resolution: int
+    index: int
+
+
+def chain(
+    energy: EnergyFunction,
+    z: Tensor,
+    steps: int,
+    step_size: float,
+    *,
+    reach: float,
+    noise: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """`steps` mirror steps downhill from z (B, 3, H, W). Yields (state after the step, energy (B,) before it).
+
+    Pure: `z` is not changed, no graph is kept, the energy's parameters get no gradient. Noise is drawn on the CPU from
+    `generator`, so that a seed means the same on every device.
+    """
+    for _ in range(steps):
+        x = from_mirror(z, reach).detach().requires_grad_()
+        with torch.enable_grad():
+            energies = energy(x)
+            (slope,) = torch.autograd.grad(energies.sum(), x)
+        z = z.detach() - step_size * slope
+        if noise:
+            z = z + noise * torch.randn(z.shape, generator=generator).to(z)
+        yield z, energies.detach()
+
+
+def climb(
+    energy_at: Callable[[int], EnergyFunction],
+    ladder: Ladder,
+    start: Tensor,
+    sources: Sequence[Tensor] | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """The coarse-to-fine chain: all stages of the ladder, one after the other.
+
+    energy_at: resolution -> energy. start: where the first stage begins, (B, 3, h, w) in mirror coordinates. sources:
+    the source pictures at every stage's resolution, in mirror coordinates; the CHANGE that a stage has made to them
+    is carried up and added to the next finer ones. Without sources (chains from noise) the state itself is carried up.
+    """
+    z = start
+    for number, stage in enumerate(ladder.stages):
+        if number:
+            z = enlarge(z) if sources is None else sources[number] + enlarge(z - sources[number - 1])
+        energy = energy_at(stage.resolution)
+        steps = chain(
+            energy, z, stage.steps, stage.step_size, reach=ladder.reach, noise=ladder.noise, generator=generator
+        )
+        for index, (z, energies) in enumerate(steps):
+            yield Step(z, energies, stage.resolution, index)
+
+
+def mirrored_pyramid(x: Tensor, ladder: Ladder) -> list[Tensor]:
+    """Pictures (B, 3, H, W) in [-1, 1] at the finest resolution -> mirror coordinates at each of the ladder's stages."""
+    return [to_mirror(pooled(x, ladder.finest // stage.resolution), ladder.reach) for stage in ladder.stages]
+
+
+def uniform_start(count: int, ladder: Ladder, generator: torch.Generator | None = None) -> Tensor:
+    """Where chains from noise begin: (count, 3, R, R) uniform in [-1, 1], R the coarsest resolution, mirrored."""
+    noise = 2 * torch.rand(count, 3, ladder.coarsest, ladder.coarsest, generator=generator) - 1
+    return to_mirror(noise, ladder.reach)
+
+
+def pooled(x: Tensor, factor: int) -> Tensor:
+    """(B, 3, H, W) -> (B, 3, H / factor, W / factor) by average pooling."""
+    return x if factor == 1 else F.avg_pool2d(x, factor)
+
+
+def enlarge(z: Tensor) -> Tensor:
+    """Twice the height and width, bilinear."""
+    return F.interpolate(z, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,0 +1,37 @@
+"""What the energy learns from: the contrast of target pictures with chain ends, and a small gradient penalty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.energy import EnergyFunction
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The terms of one stage's loss, each a scalar tensor; `loss` carries the graph."""
+
+    loss: Tensor
+    target_energy: Tensor
+    chain_energy: Tensor
+    penalty: Tensor
+
+
+def contrast(energy: EnergyFunction, target: Tensor, chain_end: Tensor, penalty_weight: float) -> Contrast:
+    """mean E(target) - mean E(chain end) + weight * R1.
+
+    target, chain_end: (B, 3, H, W), the chain end without a graph. The difference is the maximum-likelihood gradient
+    of an energy model whose samples are the chain ends (Zhao, Xie, Li, ICLR 2021). R1 = the squared norm of dE/dx per
+    target picture, averaged (Mescheder et al., ICML 2018); it keeps the slopes finite, so that chains of a fixed
+    step size stay calm.
+    """
+    target = target.detach().requires_grad_()
+    target_energies = energy(target)
+    (slope,) = torch.autograd.grad(target_energies.sum(), target, create_graph=True)
+    penalty = slope.square().sum(dim=(1, 2, 3)).mean()
+    target_energy = target_energies.mean()
+    chain_energy = energy(chain_end.detach()).mean()
+    return Contrast(target_energy - chain_energy + penalty_weight * penalty, target_energy, chain_energy, penalty)

@@ -1,0 +1,130 @@
+"""Coarse to fine: which resolutions, how many steps on each, and how training climbs from one to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+MAX_STRENGTH = 2.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One resolution of the chain: `steps` downhill steps of size `step_size` on pictures of `resolution` px."""
+
+    resolution: int
+    steps: int = 10
+    step_size: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.resolution <= 1024:
+            raise ValueError(f"a stage's resolution must lie in 8..1024 px, not {self.resolution}")
+        if not 0 <= self.steps <= 1000:
+            raise ValueError(f"a stage takes 0 to 1000 steps, not {self.steps}")
+        if not 0 < self.step_size <= 100:
+            raise ValueError(f"the step size must lie in (0, 100], not {self.step_size}")
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The coarse-to-fine chain: its stages, coarse first, each twice as fine as the one before.
+
+    reach: how far beyond [-1, 1] the mirror of the pixel box lies (see langevin.py). noise: standard deviation of the
+    Gaussian noise of a step, in mirror coordinates; 0 makes the chain a deterministic descent.
+    """
+
+    stages: tuple[Stage, ...]
+    reach: float = 1.02
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("a ladder needs at least one stage")
+        for coarse, fine in zip(self.stages, self.stages[1:], strict=False):
+            if fine.resolution != 2 * coarse.resolution:
+                raise ValueError("each stage must be twice as fine as the one before")
+        if not 1 < self.reach <= 10:
+            raise ValueError(f"reach must lie in (1, 10], not {self.reach}")
+        if not 0 <= self.noise <= 1:
+            raise ValueError(f"noise must lie in 0..1, not {self.noise}")
+
+    @property
+    def finest(self) -> int:
+        """Resolution of the last stage, in pixels."""
+        return self.stages[-1].resolution
+
+    @property
+    def coarsest(self) -> int:
+        """Resolution of the first stage, in pixels."""
+        return self.stages[0].resolution
+
+    def up_to(self, resolution: int) -> Ladder:
+        """The ladder's lower end, with stages of at most `resolution` px."""
+        return replace(self, stages=tuple(s for s in self.stages if s.resolution <= resolution))
+
+    def with_steps(self, strength: float = 1.0, steps: int | None = None) -> Ladder:
+        """The ladder with strength x (`steps`, or the steps it was trained with) on every stage, rounded.
+
+        Raises ValueError where strength lies outside 0..2.
+        """
+        if not 0 <= strength <= MAX_STRENGTH:
+            raise ValueError(f"strength must lie between 0 and {MAX_STRENGTH:g}, not {strength:g}")
+        stages = (replace(s, steps=round(strength * (s.steps if steps is None else steps))) for s in self.stages)
+        return replace(self, stages=tuple(stages))
+
+
+def ladder_from_dict(data: Mapping[str, Any]) -> Ladder:
+    """The inverse of dataclasses.asdict. Raises KeyError, TypeError or ValueError where `data` is no ladder."""
+    stages = tuple(Stage(**stage) for stage in data["stages"])
+    return Ladder(**{**data, "stages": stages})
+
+
+@dataclass(frozen=True)
+class Phase:
+    """How long training stays on one stage: `iterations` updates on batches of `batch` pictures."""
+
+    iterations: int
+    batch: int
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or self.batch < 1:
+            raise ValueError("a phase needs at least one iteration and one picture a batch")
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where an iteration stands: index of the newest stage, and the beta it is faded in with."""
+
+    stage: int
+    beta: float
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """The ladder to climb and one phase for each of its stages."""
+
+    ladder: Ladder
+    phases: tuple[Phase, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.phases) != len(self.ladder.stages):
+            raise ValueError("a curriculum needs one phase for each stage")
+
+    @property
+    def iterations(self) -> int:
+        """Length of the whole training, in updates."""
+        return sum(phase.iterations for phase in self.phases)
+
+    def at(self, iteration: int) -> Position:
+        """The position of an iteration, counted from 0. The last phase goes on without end.
+
+        beta rises from 0 to 1 over the first half of a phase; the first phase has nothing to fade from.
+        """
+        start = 0
+        for stage, phase in enumerate(self.phases):
+            if iteration < start + phase.iterations or stage == len(self.phases) - 1:
+                break
+            start += phase.iterations
+        beta = 1.0 if stage == 0 else min(1.0, 2 * (iteration - start) / phase.iterations)
+        return Position(stage, beta)

@@ -1,0 +1,399 @@
+"""The training loop: contrast of target pictures with chain ends, growing from coarse to fine.
+
+A run lives in a folder:
+
+    config.json          what is trained and how
+    log.csv              one row every few iterations: energies, penalty, picture change, events
+    samples/             sheets at fixed intervals: sources over their translations (or pictures from noise)
+    model.safetensors    the averaged (EMA) model so far, ready for use
+    state.safetensors    everything needed to go on exactly where the run stopped
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+from torchvision.utils import make_grid, save_image
+
+from models.checkpoint import ModelConfig, load_state, save_model, save_state, write_atomically
+from models.data import Domain
+from models.energy import Energy, EnergyConfig, EnergyFunction, effective_weights, with_spectral_norm
+from models.langevin import climb, from_mirror, mirrored_pyramid, pooled, uniform_start
+from models.objective import contrast
+from models.schedule import Curriculum, Ladder, Phase, Position, ladder_from_dict
+
+RUNAWAY = 50.0  # a gap between target and chain energies no healthy run comes near; healthy ones stay below 5
+SNAPSHOT_EVERY = 50  # iterations between the good states that the guard rolls back to
+MAX_ROLLBACKS = 5  # in a row, without a new good state between them
+LOG_EVERY = 10
+COLUMNS = ("iteration", "seconds", "resolution", "beta", "target_energy", "chain_energy", "penalty", "change", "event")
+
+
+class Diverged(ArithmeticError):
+    """Training blew up again and again from the same good state; the message is one plain sentence."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How one energy is trained; with the pictures and the seed, it determines the result on a given machine.
+
+    penalty: weight of R1. data_noise: standard deviation of the noise on target and source pictures, on the [-1, 1]
+    scale. shortest, longest: the steps of a training chain are the ladder's times a number drawn from this range, so
+    that the energy also learns where long chains lead, and a larger strength at use stays in known country. ema: decay
+    of the averaged weights per iteration. sheet_every: iterations between sample sheets. bfloat16_up_to: the finest
+    resolution whose training chains run in bfloat16; 0 for none. Processors with bfloat16 arithmetic run the wide
+    layers of 16 and 32 px twice as fast with it, the narrow ones above not; the updates always run in float32.
+    """
+
+    network: EnergyConfig
+    curriculum: Curriculum
+    seed: int = 0
+    learning_rate: float = 1e-3
+    penalty: float = 2.0
+    data_noise: float = 0.01
+    shortest: float = 0.75
+    longest: float = 1.5
+    gradient_clip: float = 1.0
+    ema: float = 0.995
+    sheet_every: int = 100
+    bfloat16_up_to: int = 0
+
+    @property
+    def picture_size(self) -> int:
+        """Side of the training pictures in pixels: an eighth more than the model's, for random crops."""
+        return self.curriculum.ladder.finest * 9 // 8
+
+
+def read_config(run: Path) -> TrainingConfig:
+    """The settings that a run folder was started with. Raises FileNotFoundError, ValueError."""
+    path = run / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{run} holds no run to resume")
+    try:
+        return config_from_dict(json.loads(path.read_text()))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds settings that this version cannot read: {error}") from error
+
+
+def config_from_dict(data: Mapping[str, Any]) -> TrainingConfig:
+    """The inverse of dataclasses.asdict. Raises KeyError, TypeError or ValueError where `data` is no such config."""
+    curriculum = Curriculum(
+        ladder_from_dict(data["curriculum"]["ladder"]),
+        tuple(Phase(**phase) for phase in data["curriculum"]["phases"]),
+    )
+    return TrainingConfig(**{**data, "network": EnergyConfig(**data["network"]), "curriculum": curriculum})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one iteration did. Energies and penalty are those of the newest stage, `change` is the RMS difference
+    between chain ends and sources there, on the [-1, 1] scale (for chains from noise: to the target pictures' mean)."""
+
+    iteration: int
+    iterations: int
+    seconds: float
+    resolution: int
+    beta: float
+    target_energy: float
+    chain_energy: float
+    penalty: float
+    change: float
+    event: str = ""
+
+
+class Trainer:
+    """Trains one energy. `source` None: chains start at noise.
+
+    names: the two domains in words, for the model file. Raises FileExistsError where `run` already holds a run and
+    `resume` is False, FileNotFoundError where there is none to resume, BadModel for a broken state.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        config: TrainingConfig,
+        target: Domain,
+        source: Domain | None,
+        *,
+        names: tuple[str | None, str] = (None, ""),
+        device: torch.device | str = "cpu",
+        resume: bool = False,
+    ) -> None:
+        self.run_folder, self.config, self.target, self.source, self.names = run, config, target, source, names
+        self.device = torch.device(device)
+        torch.manual_seed(config.seed)
+        self.energy = self._network(with_spectral_norm(Energy(config.network)))
+        self.sampler = self._network(Energy(config.network)).requires_grad_(False)
+        self.average = self._network(Energy(config.network)).requires_grad_(False)
+        self.average.load_state_dict(self._effective())
+        self.optimiser = torch.optim.Adam(self.energy.parameters(), config.learning_rate, betas=(0.5, 0.999))
+        self.iteration = 0
+        self.seconds = 0.0
+        self.rollbacks = 0
+        self.rows: list[dict[str, str]] = []
+        if resume:
+            self._load()
+        elif (run / "state.safetensors").exists():
+            raise FileExistsError(f"{run} already holds a run; resume it or choose another folder")
+        else:
+            run.mkdir(parents=True, exist_ok=True)
+            write_atomically(run / "config.json", json.dumps(asdict(config), indent=1).encode())
+            self.good = self.state()
+
+    def train(
+        self,
+        *,
+        minutes: float | None = None,
+        iterations: int | None = None,
+        save_every: float = 180.0,
+        stop: Callable[[], bool] = lambda: False,
+        report: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        """Train until the curriculum is done, `minutes` of this call or `iterations` in all are over, or stop() is True.
+
+        Saves before it returns, also when it is interrupted, and every `save_every` seconds. `report` hears of every
+        iteration. Raises Diverged.
+        """
+        total = min(self.config.curriculum.iterations, iterations or self.config.curriculum.iterations)
+        begin = saved = time.monotonic()
+        slowest = 0.0
+        try:
+            while self.iteration < total and not stop():
+                now = time.monotonic()
+                if minutes is not None and now - begin + 2 * slowest > 60 * minutes:
+                    break
+                progress = self._iterate(total)
+                slowest = max(slowest * 0.99, time.monotonic() - now)
+                self.seconds += time.monotonic() - now
+                self._log(progress)
+                report(progress)
+                if time.monotonic() - saved > save_every:
+                    self.save()
+                    saved = time.monotonic()
+        finally:
+            self.save()
+
+    # One iteration ---------------------------------------------------------------------------------------------------
+
+    def _iterate(self, total: int) -> Progress:
+        if self.iteration % SNAPSHOT_EVERY == 0 and self.rollbacks == 0:
+            self.good = self.state()
+        position = self.config.curriculum.at(self.iteration)
+        pairs, change = self._draw(position)
+        terms = self._learn(pairs, position)
+        progress = Progress(
+            self.iteration, total, self.seconds, self.config.curriculum.ladder.stages[position.stage].resolution,
+            position.beta, *terms, change,
+        )  # fmt: skip
+        gap = abs(progress.target_energy - progress.chain_energy)
+        if not math.isfinite(gap + progress.penalty + change) or gap > RUNAWAY:
+            return replace(progress, event=self._roll_back())
+        self.iteration += 1
+        if self.iteration % SNAPSHOT_EVERY == 0:
+            self.rollbacks = 0
+        if self.iteration % self.config.sheet_every == 0 or self.iteration == total:
+            self.sheet()
+        return progress
+
+    def _draw(self, position: Position) -> tuple[list[tuple[int, Tensor, Tensor]], float]:
+        """For each stage reached: (resolution, target batch, chain ends); and the change of the newest stage."""
+        config, curriculum = self.config, self.config.curriculum
+        phase = curriculum.phases[position.stage]
+        stretch = config.shortest + (config.longest - config.shortest) * torch.rand(()).item()
+        whole = curriculum.ladder.up_to(curriculum.ladder.stages[position.stage].resolution)
+        ladder = replace(whole, stages=tuple(replace(s, steps=max(1, round(stretch * s.steps))) for s in whole.stages))
+        self.sampler.load_state_dict(self._effective())
+        target = self._noisy(self.target.batch(phase.batch, ladder.finest))
+        if self.source is None:
+            source, sources = None, None
+            start = uniform_start(phase.batch, ladder).to(target)
+        else:
+            source = self._noisy(self.source.batch(phase.batch, ladder.finest))
+            sources = mirrored_pyramid(source, ladder)
+            start = sources[0]
+        energy_at = self._energies(self.sampler, ladder.finest, position.beta, config.bfloat16_up_to)
+        ends = {s.resolution: s.z for s in climb(energy_at, ladder, start, sources)}
+        pairs = [
+            (r, pooled(target, ladder.finest // r), from_mirror(z, ladder.reach).clamp(-1, 1)) for r, z in ends.items()
+        ]
+        reference = source if source is not None else target.mean(dim=0, keepdim=True)
+        change = (pairs[-1][2] - reference).square().mean().sqrt().item()
+        return pairs, change
+
+    def _learn(self, pairs: list[tuple[int, Tensor, Tensor]], position: Position) -> tuple[float, float, float]:
+        """One update on the stages' summed losses; returns target energy, chain energy and penalty of the newest."""
+        finest = pairs[-1][0]
+        energy_at = self._energies(self.energy, finest, position.beta)
+        self.optimiser.zero_grad()
+        self.energy.train()
+        with parametrize.cached():  # one power iteration an update, however often the weights are looked at
+            terms = [contrast(energy_at(r), target, end, self.config.penalty) for r, target, end in pairs]
+            torch.stack([term.loss for term in terms]).sum().backward()
+        torch.nn.utils.clip_grad_norm_(self.energy.parameters(), self.config.gradient_clip)
+        self.optimiser.step()
+        self._average()
+        newest = terms[-1]
+        return newest.target_energy.item(), newest.chain_energy.item(), newest.penalty.item()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # The average of few updates must not remember the random start.
+        decay = min(self.config.ema, (1 + self.iteration) / (10 + self.iteration))
+        weights = self._effective()
+        for name, value in self.average.state_dict().items():
+            value.lerp_(weights[name], 1 - decay)
+
+    def _roll_back(self) -> str:
+        self.rollbacks += 1
+        blown = self.iteration
+        if self.rollbacks > MAX_ROLLBACKS:
+            self._restore(self.good)
+            raise Diverged(
+                f"training blew up {self.rollbacks} times in a row after iteration {self.iteration}; "
+                "try a smaller learning rate or a larger penalty"
+            )
+        # The random state is NOT restored: the same batches would lead to the same end.
+        self._restore({name: value for name, value in self.good.items() if not name.startswith("random.")})
+        return f"blew up at iteration {blown}, rolled back to {self.iteration}"
+
+    def _energies(
+        self, network: Energy, finest: int, beta: float, bfloat16_up_to: int = 0
+    ) -> Callable[[int], EnergyFunction]:
+        def energy_at(resolution: int) -> EnergyFunction:
+            energy = network.at(resolution, beta if resolution == finest else 1.0)
+
+            def in_bfloat16(x: Tensor) -> Tensor:
+                with torch.autocast(self.device.type, torch.bfloat16):
+                    return energy(x).float()
+
+            return in_bfloat16 if resolution <= bfloat16_up_to else energy
+
+        return energy_at
+
+    def _noisy(self, x: Tensor) -> Tensor:
+        noisy = (x + self.config.data_noise * torch.randn(x.shape)).clamp(-1, 1)
+        return noisy.to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def _network(self, energy: Energy) -> Energy:
+        return energy.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _effective(self) -> dict[str, Tensor]:
+        self.energy.eval()  # looking at the weights must not turn the power iteration on
+        return effective_weights(self.energy)
+
+    # What stays ------------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Tensor]:
+        """A copy of the whole training state as named tensors."""
+        state = {f"energy.{k}": v for k, v in self.energy.state_dict().items()}
+        state |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for number, moments in self.optimiser.state_dict()["state"].items():
+            state |= {f"adam.{number}.{k}": v for k, v in moments.items()}
+        state["random.cpu"] = torch.get_rng_state()
+        state["iteration"] = torch.tensor(self.iteration)
+        return {name: value.detach().clone() for name, value in state.items()}
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+        self.energy.load_state_dict(part("energy."))
+        self.average.load_state_dict(part("average."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in part("adam.").items():
+            number, key = name.split(".", 1)
+            moments.setdefault(int(number), {})[key] = value.clone()
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        if "random.cpu" in state:
+            torch.set_rng_state(state["random.cpu"])
+        self.iteration = int(state["iteration"])
+
+    def save(self) -> None:
+        """Write state, model and log, each whole or not at all."""
+        tensors = {f"now.{k}": v for k, v in self.state().items()} | {f"good.{k}": v for k, v in self.good.items()}
+        save_state(
+            self.run_folder / "state.safetensors", tensors,
+            {"config": asdict(self.config), "seconds": self.seconds, "rollbacks": self.rollbacks},
+        )  # fmt: skip
+        model = self.model_config()
+        wanted = Energy(model.network).state_dict().keys()
+        weights = {k: v for k, v in self.average.state_dict().items() if k in wanted}
+        save_model(self.run_folder / "model.safetensors", weights, model)
+        self._write_log()
+
+    def model_config(self) -> ModelConfig:
+        """The configuration of the model as it stands: the stages that are wholly faded in."""
+        ladder = self.ready_ladder()
+        trained = {"iterations": self.iteration, "seconds": round(self.seconds), "seed": self.config.seed}
+        return ModelConfig(
+            network=replace(self.config.network, finest=ladder.finest), ladder=ladder,
+            source=self.names[0], target=self.names[1], trained=trained,
+        )  # fmt: skip
+
+    def ready_ladder(self) -> Ladder:
+        """The stages that are wholly faded in."""
+        curriculum = self.config.curriculum
+        position = curriculum.at(max(0, self.iteration - 1))
+        newest = position.stage if position.beta >= 1 else position.stage - 1
+        return curriculum.ladder.up_to(curriculum.ladder.stages[newest].resolution)
+
+    def _load(self) -> None:
+        path = self.run_folder / "state.safetensors"
+        if not path.exists():
+            raise FileNotFoundError(f"{self.run_folder} holds no run to resume")
+        tensors, meta = load_state(path)
+        if meta["config"] != json.loads(json.dumps(asdict(self.config))):
+            raise ValueError(f"{self.run_folder} was started with other settings; resume it with the same ones")
+        self._restore({k.removeprefix("now."): v for k, v in tensors.items() if k.startswith("now.")})
+        self.good = {k.removeprefix("good."): v for k, v in tensors.items() if k.startswith("good.")}
+        self.seconds, self.rollbacks = float(meta["seconds"]), int(meta["rollbacks"])
+        log = self.run_folder / "log.csv"
+        if log.exists():
+            with log.open(newline="") as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["iteration"]) < self.iteration]
+
+    def _log(self, progress: Progress) -> None:
+        if progress.iteration % LOG_EVERY == 0 or progress.event:
+            values: dict[str, Any] = asdict(progress)
+            self.rows.append({c: f"{v:.4f}" if isinstance(v := values[c], float) else str(v) for c in COLUMNS})
+
+    def _write_log(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.run_folder / "log.csv", text.getvalue().encode())
+
+    def sheet(self, count: int = 8) -> Path:
+        """Write a sample sheet of the averaged model: fixed sources over their translations, or pictures from noise."""
+        ladder = self.ready_ladder()
+        energy_at = self._energies(self.average, ladder.finest, 1.0)
+        if self.source is None:
+            start = uniform_start(count, ladder, torch.Generator().manual_seed(self.config.seed)).to(self.device)
+            shown, sources = [], None
+        else:
+            x = self.source.first(count, ladder.finest).to(self.device)
+            sources = mirrored_pyramid(x, ladder)
+            start, shown = sources[0], [x]
+        *_, last = climb(energy_at, ladder, start, sources)
+        shown.append(from_mirror(last.z, ladder.reach))
+        grid = make_grid(torch.cat(shown).clamp(-1, 1).cpu(), nrow=count, value_range=(-1, 1), normalize=True)
+        path = self.run_folder / "samples" / f"{self.iteration:06d}.png"
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        save_image(grid, temporary, format="png")
+        os.replace(temporary, path)
+        return path

@@ -1,0 +1,119 @@
+"""Files: exact, whole, and refused with a sentence where they are not ours."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.checkpoint import KEY, BadModel, digest, load_model, load_state, save_model, save_state, write_atomically
+from models.zoo import card, locate, shipped
+
+
+def test_a_model_comes_back_exactly(tiny_model: Path, tmp_path: Path) -> None:
+    energy, config = load_model(tiny_model)
+    again = tmp_path / "again.safetensors"
+    save_model(again, energy.state_dict(), config)
+    loaded, loaded_config = load_model(again)
+    assert loaded_config == config
+    assert all(torch.equal(a, b) for a, b in zip(energy.parameters(), loaded.parameters(), strict=True))
+    assert again.read_bytes() == tiny_model.read_bytes()
+    assert digest(again) == digest(tiny_model)
+
+
+def test_a_state_comes_back_exactly(tmp_path: Path) -> None:
+    tensors = {"a": torch.rand(3), "random": torch.get_rng_state(), "n": torch.tensor(5)}
+    save_state(tmp_path / "s.safetensors", tensors, {"seconds": 1.5})
+    loaded, meta = load_state(tmp_path / "s.safetensors")
+    assert all(torch.equal(tensors[k], loaded[k]) for k in tensors)
+    assert meta["seconds"] == 1.5
+
+
+def _header(path: Path, target: Path, **changes: object) -> Path:
+    """A copy of a model file with another header."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        meta = json.loads(file.metadata()[KEY])
+    save_file(load_file(path), target, {KEY: json.dumps({**meta, **changes})})
+    return target
+
+
+def test_what_is_not_a_model_is_refused_with_a_sentence(tiny_model: Path, tmp_path: Path) -> None:
+    class Mine:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    (tmp_path / "evil.safetensors").write_bytes(pickle.dumps(Mine()))
+    torch.save({"a": torch.ones(1)}, tmp_path / "zip.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(tiny_model.read_bytes()[:-100])
+    (tmp_path / "empty.safetensors").write_bytes(b"")
+    save_file({"a": torch.ones(1)}, tmp_path / "foreign.safetensors")
+    weights = load_file(tiny_model)
+    save_file({k: v for k, v in list(weights.items())[1:]}, tmp_path / "missing.safetensors")
+    _header(tiny_model, tmp_path / "future.safetensors", format=99)
+    _header(tiny_model, tmp_path / "odd.safetensors", strength=7)
+    _header(tiny_model, tmp_path / "huge.safetensors", network={"coarsest": 16, "finest": 32, "width": 8, "widest": 17})
+    _header(tiny_model, tmp_path / "strange.safetensors", network={"depth": 3})
+    save_state(tmp_path / "state.safetensors", {"a": torch.ones(1)}, {})
+    names = "evil zip cut empty foreign missing future odd huge strange state absent".split()
+    for name in names:
+        with pytest.raises(BadModel) as caught:
+            load_model(tmp_path / f"{name}.safetensors")
+        assert f"{name}.safetensors" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_are_not_numbers_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    energy, config = load_model(tiny_model)
+    weights = {k: torch.full_like(v, float("nan")) for k, v in energy.state_dict().items()}
+    save_model(tmp_path / "nan.safetensors", weights, config)
+    with pytest.raises(BadModel, match="finite"):
+        load_model(tmp_path / "nan.safetensors")
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def fail(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(BadModel) as caught:
+        locate("pear2plum")
+    assert all(name in str(caught.value) for name in shipped())
+
+
+def test_a_run_folder_is_a_model(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match=r"model\.safetensors"):
+        locate(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(tiny_model.read_bytes())
+    assert locate(str(tmp_path)) == tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_models_load_are_small_and_have_a_card(name: str) -> None:
+    path = locate(name)
+    _, config = load_model(path)
+    assert path.stat().st_size <= 2 * 2**20
+    assert config.ladder.finest >= 64
+    text = card(name)
+    assert text is not None
+    assert digest(path) in text, "the card must be of these very weights"
+
+
+def test_the_two_main_directions_are_shipped() -> None:
+    assert {"apple2orange", "orange2apple"} <= set(shipped())

@@ -1,0 +1,120 @@
+"""The chain, on energies whose answer is known on paper."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.energy import EnergyFunction
+from models.langevin import chain, climb, enlarge, from_mirror, mirrored_pyramid, to_mirror, uniform_start
+from models.schedule import Ladder, Stage
+
+FAR = 1e4  # a mirror so far away that the box is flat: x = reach * tanh(z) is reach * z
+
+
+def bowl(x: Tensor) -> Tensor:
+    """E = |x|^2 / 2, whose gradient is x."""
+    return x.square().sum(dim=(1, 2, 3)) / 2
+
+
+def to_the_left(x: Tensor) -> Tensor:
+    """E = the sum of all pixels, whose gradient is 1."""
+    return x.sum(dim=(1, 2, 3))
+
+
+def ladder(*stages: Stage, noise: float = 0.0) -> Ladder:
+    return Ladder(stages, reach=1.02, noise=noise)
+
+
+def test_far_from_the_mirror_a_quadratic_bowl_contracts_by_the_factor_on_paper() -> None:
+    """dz = -eta x with x = reach * z: every step multiplies x by 1 - eta * reach."""
+    x = torch.rand(2, 3, 4, 4, dtype=torch.float64) * 2 - 1
+    eta, steps = 0.1 / FAR, 7
+    *_, (z, _) = chain(bowl, to_mirror(x, FAR), steps, eta, reach=FAR)
+    torch.testing.assert_close(from_mirror(z, FAR), x * 0.9**steps, atol=1e-6, rtol=0)
+
+
+def test_a_constant_slope_moves_the_mirror_coordinate_evenly() -> None:
+    x = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0], dtype=torch.float64).view(1, 1, 1, 5).expand(1, 3, 1, 5)
+    *_, (z, _) = chain(to_the_left, to_mirror(x, 1.02), 5, 0.2, reach=1.02)
+    torch.testing.assert_close(z, to_mirror(x, 1.02) - 1.0)
+    moved = (from_mirror(z, 1.02) - x).abs()[0, 0, 0]
+    assert moved[4] < moved[3], "white moves less than a light grey"
+    assert moved[0] < moved[1], "black moves less than a dark grey"
+
+
+def test_a_chain_never_leaves_the_box_however_steep_the_energy() -> None:
+    x = torch.rand(1, 3, 4, 4) * 2 - 1
+    for z, _ in chain(to_the_left, to_mirror(x, 1.02), 50, 3.0, reach=1.02):
+        assert from_mirror(z, 1.02).abs().max() <= 1.02
+
+
+def test_the_energy_that_a_step_reports_is_that_of_the_state_before_it_and_falls() -> None:
+    x = torch.rand(2, 3, 4, 4) * 2 - 1
+    energies = [energy for _, energy in chain(bowl, to_mirror(x, 1.02), 10, 0.05, reach=1.02)]
+    torch.testing.assert_close(energies[0], bowl(x))
+    assert all(bool((late < early).all()) for early, late in zip(energies, energies[1:], strict=False))
+
+
+def test_zero_steps_leave_the_start_alone() -> None:
+    assert list(chain(bowl, torch.zeros(1, 3, 4, 4), 0, 1.0, reach=1.02)) == []
+
+
+def test_a_chain_does_not_touch_its_start_or_leave_gradients_behind() -> None:
+    z = torch.rand(1, 3, 4, 4)
+    kept = z.clone()
+    weight = torch.ones((), requires_grad=True)
+    for state, energy in chain(lambda x: weight * bowl(x), z, 3, 0.1, reach=1.02):
+        assert not state.requires_grad
+        assert not energy.requires_grad
+    assert torch.equal(z, kept)
+    assert weight.grad is None
+
+
+def test_noise_comes_from_the_generator_and_nowhere_else() -> None:
+    def run(seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        *_, (z, _) = chain(bowl, torch.zeros(1, 3, 4, 4), 3, 0.1, reach=1.02, noise=0.1, generator=generator)
+        return z
+
+    assert torch.equal(run(1), run(1))
+    assert not torch.equal(run(1), run(2))
+
+
+def test_langevin_noise_has_the_spread_on_paper() -> None:
+    """z <- (1 - a) z + s N: the variance settles at s^2 / (1 - (1 - a)^2)."""
+    a, s = 0.2, 0.01
+    generator = torch.Generator().manual_seed(0)
+    *_, (z, _) = chain(bowl, torch.zeros(8, 3, 64, 64), 60, a / FAR, reach=FAR, noise=s, generator=generator)
+    assert z.std().item() == pytest.approx(s / math.sqrt(1 - (1 - a) ** 2), rel=0.02)
+
+
+def test_the_change_of_a_coarse_stage_is_carried_up() -> None:
+    """With a constant slope on the coarse stage and none on the fine one, the change is the same everywhere."""
+    two = ladder(Stage(8, 3, 0.1), Stage(16, 1, 0.1))
+    x = torch.rand(1, 3, 16, 16) * 2 - 1
+    sources = mirrored_pyramid(x, two)
+
+    def energy_at(resolution: int) -> EnergyFunction:
+        return to_the_left if resolution == 8 else lambda x: 0 * to_the_left(x)
+
+    *_, last = climb(energy_at, two, sources[0], sources)
+    torch.testing.assert_close(last.z, sources[1] - 0.3)
+    assert (last.resolution, last.index) == (16, 0)
+
+
+def test_chains_from_noise_carry_the_state_itself() -> None:
+    two = ladder(Stage(8, 2, 0.1), Stage(16, 1, 0.1))
+    start = uniform_start(2, two, torch.Generator().manual_seed(0))
+    assert start.shape == (2, 3, 8, 8)
+    steps = list(climb(lambda resolution: lambda x: 0 * to_the_left(x), two, start))
+    assert [(s.resolution, s.index) for s in steps] == [(8, 0), (8, 1), (16, 0)]
+    torch.testing.assert_close(steps[-1].z, enlarge(start))
+
+
+def test_mirror_coordinates_lead_back() -> None:
+    x = torch.linspace(-1, 1, 101)
+    torch.testing.assert_close(from_mirror(to_mirror(x, 1.02), 1.02), x, atol=1e-6, rtol=0)

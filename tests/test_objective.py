@@ -1,0 +1,33 @@
+"""The loss, on an energy whose terms are known on paper."""
+
+from __future__ import annotations
+
+import torch
+
+from models.objective import contrast
+
+
+def test_the_terms_are_those_on_paper() -> None:
+    """E = w |x|^2: the slope is 2 w x, so R1 is 4 w^2 |x|^2."""
+    w = torch.tensor(0.5, requires_grad=True)
+    target, end = torch.full((2, 3, 4, 4), 0.5), torch.ones(2, 3, 4, 4)
+    terms = contrast(lambda x: w * x.square().sum(dim=(1, 2, 3)), target, end, penalty_weight=0.1)
+    torch.testing.assert_close(terms.target_energy.detach(), torch.tensor(6.0))
+    torch.testing.assert_close(terms.chain_energy.detach(), torch.tensor(24.0))
+    torch.testing.assert_close(terms.penalty.detach(), torch.tensor(12.0))
+    torch.testing.assert_close(terms.loss.detach(), torch.tensor(6.0 - 24.0 + 1.2))
+    terms.loss.backward()  # d/dw of 12 w - 48 w + 0.1 * 48 w^2
+    torch.testing.assert_close(w.grad, torch.tensor(-36.0 + 4.8))
+
+
+def test_learning_raises_the_energy_of_chain_ends_against_targets() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 16), torch.nn.SiLU(), torch.nn.Linear(16, 1))
+    optimiser = torch.optim.Adam(network.parameters(), 1e-2)
+    target, end = torch.rand(8, 3, 4, 4), -torch.rand(8, 3, 4, 4)
+    for _ in range(50):
+        terms = contrast(lambda x: network(x).squeeze(1), target, end, penalty_weight=0.1)
+        optimiser.zero_grad()
+        terms.loss.backward()
+        optimiser.step()
+    assert terms.target_energy < terms.chain_energy

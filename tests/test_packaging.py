@@ -1,0 +1,129 @@
+"""What is installed, from what, and by which commands."""
+
+import ast
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+NOT_INSTALLED = {"dev"}  # serves the checkout, not the user of the package
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+
+
+def pins() -> list[Requirement]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def applies(requirement: Requirement, python: str) -> bool:
+    environment = {"python_version": python, "python_full_version": f"{python}.0", "extra": ""}
+    return requirement.marker is None or requirement.marker.evaluate(environment)
+
+
+def declared() -> list[Requirement]:
+    project = PYPROJECT["project"]
+    extras = project["optional-dependencies"].values()
+    return [Requirement(line) for lines in (project["dependencies"], *extras) for line in lines]
+
+
+def test_every_package_and_module_is_listed():
+    listed = PYPROJECT["tool"]["setuptools"]
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    modules = {path.stem for path in ROOT.glob("*.py")} - NOT_INSTALLED
+    assert packages == set(listed["packages"])
+    assert modules == set(listed["py-modules"])
+
+
+def test_no_package_has_a_folder_of_code_that_is_not_listed():
+    for package in PYPROJECT["tool"]["setuptools"]["packages"]:
+        assert not list((ROOT / package).glob("*/**/*.py"))
+
+
+def test_weights_and_cards_are_shipped():
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["models"]
+    files = [path for path in (ROOT / "models").glob("*/*") if path.suffix in (".safetensors", ".md")]
+    for path in files:
+        assert any(path.relative_to(ROOT / "models").match(pattern) for pattern in patterns), path
+
+
+def test_the_package_cannot_be_uploaded_to_an_index():
+    assert "Private :: Do Not Upload" in PYPROJECT["project"]["classifiers"]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_declared_package_has_one_pin_within_its_range(python):
+    for requirement in declared():
+        name = canonicalize_name(requirement.name)
+        found = [pin for pin in pins() if canonicalize_name(pin.name) == name and applies(pin, python)]
+        assert len(found) == 1, f"{name} on Python {python}"
+        (specifier,) = found[0].specifier
+        assert requirement.specifier.contains(specifier.version), f"{found[0]} is not within {requirement}"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_constraints_pin_each_name_once(python):
+    names = [canonicalize_name(pin.name) for pin in pins() if applies(pin, python)]
+    assert len(names) == len(set(names))
+
+
+def test_constraints_are_exact_versions_without_addresses():
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert not re.search(r"https?:|file:|^-", text, re.MULTILINE)
+    for pin in pins():
+        (specifier,) = pin.specifier
+        assert specifier.operator == "=="
+        assert "+" not in specifier.version
+        assert "*" not in specifier.version
+
+
+def test_dev_script_needs_the_standard_library_only():
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / "dev.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0])
+    assert imported
+    assert imported <= set(sys.stdlib_module_names)
+
+
+def test_dev_script_can_be_parsed_by_a_python_too_old_to_run_it():
+    """So that such a Python gets a sentence about its version, not a syntax error."""
+    ast.parse((ROOT / "dev.py").read_text(encoding="utf-8"), feature_version=(3, 7))
+
+
+def ci_command() -> str:
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert "set -eu" in lines
+    return lines[-1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no executable bit")
+def test_ci_script_is_executable():
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    readme = ROOT / "README.md"
+    if not readme.is_file():
+        pytest.skip("README.md is not written yet")
+    assert ci_command() in readme.read_text(encoding="utf-8")
+
+
+def test_workflow_runs_the_ci_script_and_names_no_package_index():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert "- run: .ci/run" in workflow
+    assert "index-url" not in workflow
+    assert "http" not in workflow

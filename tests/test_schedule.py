@@ -1,0 +1,67 @@
+"""Ladders and curricula: what they refuse, and where an iteration stands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+
+from models.presets import preset
+from models.schedule import Curriculum, Ladder, Phase, Stage, ladder_from_dict
+
+LADDER = Ladder((Stage(16), Stage(32), Stage(64)))
+
+
+def test_strength_scales_the_steps_of_every_stage() -> None:
+    assert [s.steps for s in LADDER.with_steps(0.5).stages] == [5, 5, 5]
+    assert [s.steps for s in LADDER.with_steps(2.0, steps=7).stages] == [14, 14, 14]
+    assert all(s.steps == 0 for s in LADDER.with_steps(0.0).stages)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 2.1, 9.0, float("nan")])
+def test_strength_out_of_range_is_refused(strength: float) -> None:
+    with pytest.raises(ValueError, match="strength"):
+        LADDER.with_steps(strength)
+
+
+def test_beta_rises_over_the_first_half_of_a_phase_and_the_first_phase_has_none() -> None:
+    curriculum = Curriculum(LADDER, (Phase(10, 1), Phase(20, 1), Phase(4, 1)))
+    assert [(curriculum.at(i).stage, curriculum.at(i).beta) for i in (0, 9)] == [(0, 1.0), (0, 1.0)]
+    assert [curriculum.at(i).beta for i in (10, 15, 20, 29)] == [0.0, 0.5, 1.0, 1.0]
+    assert (curriculum.at(30).stage, curriculum.at(30).beta) == (2, 0.0)
+    assert (curriculum.at(1000).stage, curriculum.at(1000).beta) == (2, 1.0)
+    assert curriculum.iterations == 34
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Ladder(()),
+        lambda: Ladder((Stage(16), Stage(64))),
+        lambda: Ladder((Stage(16),), reach=1.0),
+        lambda: Ladder((Stage(16),), noise=-1),
+        lambda: Stage(4),
+        lambda: Stage(16, steps=-1),
+        lambda: Stage(16, step_size=0),
+        lambda: Phase(0, 1),
+        lambda: Curriculum(LADDER, (Phase(1, 1),)),
+    ],
+)
+def test_impossible_settings_are_refused(wrong) -> None:
+    with pytest.raises(ValueError):
+        wrong()
+
+
+def test_a_ladder_survives_its_dictionary() -> None:
+    assert ladder_from_dict(asdict(LADDER)) == LADDER
+
+
+@pytest.mark.parametrize("finest", [64, 128, 256])
+def test_presets_end_at_their_size(finest: int) -> None:
+    config = preset(finest)
+    assert config.curriculum.ladder.finest == config.network.finest == finest
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(ValueError, match="64, 128 and 256"):
+        preset(100)

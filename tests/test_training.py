@@ -1,0 +1,163 @@
+"""The trainer: exact resume, the guard, both kinds of chain, what a run folder holds."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.checkpoint import load_model
+from models.data import Domain
+from models.energy import EnergyConfig
+from models.schedule import Curriculum, Ladder, Phase, Stage
+from models.training import Diverged, Progress, Trainer, TrainingConfig, read_config
+
+LADDER = Ladder((Stage(8, 2), Stage(16, 2)))
+CONFIG = TrainingConfig(
+    EnergyConfig(coarsest=8, finest=16, width=4, widest=8),
+    Curriculum(LADDER, (Phase(6, 4), Phase(8, 4))),
+    sheet_every=5,
+)
+
+
+def domain(seed: int, tint: tuple[int, int, int]) -> Domain:
+    noise = np.random.default_rng(seed).integers(0, 60, (12, 3, 18, 18))
+    return Domain((noise + np.array(tint).reshape(1, 3, 1, 1)).astype(np.uint8))
+
+
+RED, ORANGE = domain(0, (180, 20, 20)), domain(1, (190, 120, 20))
+
+
+def trainer(run: Path, *, config: TrainingConfig = CONFIG, source: Domain | None = RED, resume: bool = False) -> Trainer:
+    return Trainer(run, config, ORANGE, source, names=("red", "orange"), resume=resume)
+
+
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole")
+    whole.train()
+    for stop_at in (3, 9, 14):  # inside the first phase, while the second fades in, to the end
+        torch.rand(7)  # what others drew before must not matter
+        broken = trainer(tmp_path / "broken", resume=stop_at > 3)
+        broken.train(iterations=stop_at)
+    expected, found = whole.state(), broken.state()
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_run_folder_holds_what_it_promises(tmp_path: Path) -> None:
+    trainer(tmp_path).train()
+    with (tmp_path / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["iteration"] for row in rows] == ["0", "10"]
+    assert [row["resolution"] for row in rows] == ["8", "16"]
+    sheets = sorted((tmp_path / "samples").iterdir())
+    assert [sheet.name for sheet in sheets] == ["000005.png", "000010.png", "000014.png"]
+    with Image.open(sheets[-1]) as sheet:
+        assert sheet.size == (8 * 18 + 2, 2 * 18 + 2)
+    assert read_config(tmp_path) == CONFIG
+    _, config = load_model(tmp_path / "model.safetensors")
+    assert (config.source, config.target, config.ladder) == ("red", "orange", LADDER)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_model_saved_while_a_stage_fades_in_stops_at_the_stage_below(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.train(iterations=8)
+    _, config = load_model(tmp_path / "model.safetensors")
+    assert config.ladder.finest == config.network.finest == 8
+    run.train()
+    _, config = load_model(tmp_path / "model.safetensors")
+    assert config.ladder.finest == config.network.finest == 16
+
+
+def test_chains_from_noise_are_trained_by_the_same_trainer(tmp_path: Path) -> None:
+    run = Trainer(tmp_path, CONFIG, ORANGE, None, names=(None, "orange"))
+    run.train()
+    _, config = load_model(tmp_path / "model.safetensors")
+    assert config.source is None
+    assert len(list((tmp_path / "samples").iterdir())) == 3
+
+
+def test_training_pulls_chains_towards_the_target(tmp_path: Path) -> None:
+    """Red noise and orange noise differ by their mean green: after a short training the chain raises it."""
+    config = replace(CONFIG, curriculum=Curriculum(Ladder((Stage(8, 5),)), (Phase(60, 8),)), learning_rate=3e-3)
+    run = trainer(tmp_path, config=config)
+    run.train()
+    from models.langevin import climb, from_mirror, mirrored_pyramid
+
+    source, ladder = RED.first(8, 8), config.curriculum.ladder
+    sources = mirrored_pyramid(source, ladder)
+    *_, last = climb(run.average.at, ladder, sources[0], sources)
+    moved = (from_mirror(last.z, ladder.reach) - source).mean(dim=(0, 2, 3))
+    assert moved[1] > 0.1, "green must rise"
+    assert moved[1] > 3 * moved[2].abs(), "blue is the same in both domains"
+
+
+def test_the_guard_rolls_back_from_an_injected_blow_up_and_says_so(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    heard: list[Progress] = []
+
+    def sabotage(progress: Progress) -> None:
+        heard.append(progress)
+        if progress.iteration == 7 and not any(p.event for p in heard):
+            with torch.no_grad():
+                run.energy.project.weight.fill_(float("nan"))
+
+    run.train(report=sabotage)
+    events = [p.event for p in heard if p.event]
+    assert events == ["blew up at iteration 8, rolled back to 0"]
+    assert run.iteration == CONFIG.curriculum.iterations
+    assert all(bool(torch.isfinite(p).all()) for p in run.energy.parameters())
+    with (tmp_path / "log.csv").open(newline="") as file:
+        assert [row["event"] for row in csv.DictReader(file) if row["event"]] == events
+
+
+def test_a_training_that_blows_up_for_ever_gives_up_with_a_sentence_and_a_sane_model(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+
+    def sabotage(progress: Progress) -> None:
+        with torch.no_grad():
+            run.energy.project.weight.fill_(float("inf"))
+
+    with pytest.raises(Diverged, match="smaller learning rate"):
+        run.train(report=sabotage)
+    load_model(tmp_path / "model.safetensors")
+
+
+def test_minutes_and_stop_end_a_run_with_a_usable_model(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.train(minutes=0.0)
+    assert run.iteration == 0
+    run.train(stop=lambda: run.iteration >= 2)
+    assert run.iteration == 2
+    load_model(tmp_path / "model.safetensors")
+
+
+def test_a_run_is_neither_overwritten_nor_made_up(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no run to resume"):
+        trainer(tmp_path / "none", resume=True)
+    trainer(tmp_path / "run").train(iterations=1)
+    with pytest.raises(FileExistsError, match="already holds a run"):
+        trainer(tmp_path / "run")
+    with pytest.raises(ValueError, match="other settings"):
+        trainer(tmp_path / "run", config=replace(CONFIG, seed=3), resume=True)
+
+
+def test_batches_are_augmented_in_range_and_repeatable() -> None:
+    torch.manual_seed(0)
+    first = RED.batch(5, 16)
+    torch.manual_seed(0)
+    assert torch.equal(first, RED.batch(5, 16))
+    assert first.shape == (5, 3, 16, 16)
+    assert first.abs().max() <= 1
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((0, 3, 8, 8), np.uint8), np.zeros((2, 3, 8, 8)), np.zeros((3, 8, 8), np.uint8)])
+def test_arrays_that_are_no_pictures_are_refused(wrong: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        Domain(wrong)

@@ -1,0 +1,75 @@
+"""Any size: carry a change that was computed on a small copy over to the full-size picture, keeping all its detail.
+
+The change is explained, in small windows, by a local affine colour transform of the source (a guided filter with the
+source as its guide: He & Sun, "Fast Guided Filter", 2015, here with a colour guide and regularised towards the
+identity). Coefficients are smooth, so they enlarge well, and applied to the full-size picture they follow its every
+edge. What the transform cannot express, which is new texture, is enlarged and added.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+EPSILON = 0.01  # variance, on the [-1, 1] scale, below which a window counts as flat
+STRIP_PIXELS = 1 << 19  # full-size pixels worked on at a time: bounds the memory, changes nothing else
+
+
+def _box_mean(x: Tensor, radius: int) -> Tensor:
+    """Mean over (2 radius + 1)^2 windows, clipped at the border: (B, C, h, w) -> the same."""
+    # A window never needs to reach past the picture.
+    ry, rx = min(radius, x.shape[-2] - 1), min(radius, x.shape[-1] - 1)
+    return F.avg_pool2d(x, (2 * ry + 1, 2 * rx + 1), stride=1, padding=(ry, rx), count_include_pad=False)
+
+
+def affine_change(source: Tensor, change: Tensor, radius: int, epsilon: float = EPSILON) -> tuple[Tensor, Tensor]:
+    """Fit change ~ A source + b in the windows around every pixel.
+
+    source, change: (1, 3, h, w). Returns A (9, h, w), row by row, and b (3, h, w), both averaged over the windows
+    that a pixel lies in. `epsilon` pulls A to zero, that is the whole transform to the identity.
+    """
+    mean_s, mean_c = _box_mean(source, radius), _box_mean(change, radius)
+    products = _box_mean(torch.einsum("bihw,bjhw->bijhw", source, torch.cat([source, change], 1)).flatten(1, 2), radius)
+    products = products.unflatten(1, (3, 6)) - torch.einsum("bihw,bjhw->bijhw", mean_s, torch.cat([mean_s, mean_c], 1))
+    matrices = products[0].permute(2, 3, 0, 1)  # (h, w, 3, 6)
+    covariance = matrices[..., :3] + epsilon * torch.eye(3)
+    slopes = torch.linalg.solve(covariance, matrices[..., 3:]).permute(3, 2, 0, 1)  # (out, in, h, w)
+    offsets = mean_c[0] - torch.einsum("oihw,ihw->ohw", slopes, mean_s[0])
+    return _box_mean(slopes.flatten(0, 1)[None], radius)[0], _box_mean(offsets[None], radius)[0]
+
+
+def _rows(size: int, enlarged: int) -> Tensor:
+    """The (enlarged, size) matrix of bicubic enlargement along one axis; rows of it make exact strips."""
+    eye = torch.eye(size)[None, None]
+    return F.interpolate(eye, (enlarged, size), mode="bicubic", antialias=enlarged < size)[0, 0]
+
+
+def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray[np.uint8]:
+    """Give `picture` the change that leads from `source`, its small copy, to `result`.
+
+    picture: (H, W, 3) uint8. source, result: (1, 3, h, w) floats in [-1, 1], the same field of view at any scale.
+    Returns (H, W, 3) uint8. Works in horizontal strips, each exactly what the whole picture would give there.
+    """
+    height, width = picture.shape[:2]
+    change = (result - source).float().cpu()
+    source = source.float().cpu()
+    radius = max(1, min(source.shape[-2:]) // 32)
+    slopes, offsets = affine_change(source, change, radius)
+    explained = torch.einsum("oihw,ihw->ohw", slopes.unflatten(0, (3, 3)), source[0]) + offsets
+    remainder = change[0] - explained
+    fields = torch.cat([slopes, offsets + remainder])  # (12, h, w): enlarging is linear, so both offsets go together
+    rows = _rows(fields.shape[1], height)
+    carried = np.empty_like(picture)
+    step = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, step):
+        strip = torch.from_numpy(picture[top : top + step].astype(np.float32)).permute(2, 0, 1) / 127.5 - 1
+        local = torch.einsum("yh,chw->cyw", rows[top : top + step], fields)
+        local = F.interpolate(local[None], strip.shape[1:], mode="bicubic", antialias=width < fields.shape[2])[0]
+        moved = strip + local[9:]
+        for colour in range(3):
+            moved += local[colour:9:3] * strip[colour]
+        carried[top : top + step] = ((moved + 1) * 127.5).round_().clamp_(0, 255).byte().permute(1, 2, 0).numpy()
+    return carried

@@ -1,0 +1,251 @@
+"""The engine: pictures in, the frames of their chain and results out. Command line, web and batch all call this."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from models.checkpoint import ModelConfig, digest, load_model
+from models.energy import HEAD_RESOLUTION, Energy
+from models.langevin import Step, climb, from_mirror, mirrored_pyramid
+from models.schedule import Ladder
+from models.zoo import locate
+from translate import __version__
+from translate.frames import Frame, saliency
+from translate.pictures import Photo, open_picture
+
+Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | Photo
+
+LONGEST = 8  # the working copy is at most this many times longer than the model's pictures are wide
+PREVIEW = 512  # short side, in pixels, of the pictures that frames show
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a translation gives.
+
+    picture: RGB, the size of the source. frames: one per step. made: how the picture was made, for its metadata.
+    seconds: time in the engine; pictures of one batch share it evenly. photo: the source.
+    """
+
+    picture: Image.Image
+    frames: tuple[Frame, ...]
+    made: dict[str, object]
+    seconds: float
+    photo: Photo
+
+    @property
+    def energies(self) -> tuple[float, ...]:
+        """The energy after each step; see Frame.energy."""
+        return tuple(frame.energy for frame in self.frames)
+
+    @cached_property
+    def saliency(self) -> NDArray[np.float32]:
+        """How much each pixel of the working copy was moved along the chain, (h, w); see frames.saliency."""
+        return saliency(self.frames)
+
+
+class Translator:
+    """One direction, ready to translate. One call at a time: two chains on the same processor gain nothing."""
+
+    def __init__(self, energy: Energy, config: ModelConfig, *, name: str, digest: str, device: torch.device) -> None:
+        # channels_last makes the narrow layers of the fine stages up to twice as fast.
+        self._energy: Energy = energy.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.config, self.name, self.digest, self.device = config, name, digest, device
+
+    @classmethod
+    def load(cls, name: str | os.PathLike[str], device: str = "auto") -> Translator:
+        """A shipped name, a model file, a run folder or owner/name on the Hub.
+
+        device: auto, cpu, cuda or mps. Raises BadModel, and ValueError for a device that is not there.
+        """
+        chosen = pick_device(device)
+        path = locate(os.fspath(name))
+        energy, config = load_model(path)
+        label = path.stem if path.stem != "model" else Path(name).name
+        return cls(energy, config, name=label, digest=digest(path), device=chosen)
+
+    def __call__(
+        self,
+        picture: Picture,
+        *,
+        strength: float | None = None,
+        steps: int | None = None,
+        size: int | None = None,
+        seed: int = 0,
+        watch: Callable[[Frame], None] | None = None,
+    ) -> Result:
+        """Translate one picture: a path, bytes, a binary file, a PIL picture or a Photo.
+
+        strength: length of the chain in 0..2; 1 is as in training, 0 gives the picture back, None is the model's own.
+        steps: steps of a stage at strength 1, None as in training. size: short side of the working copy in pixels,
+        None the model's own. seed: of the noise, for models whose chain has any. watch: hears of every step.
+        Raises BadPicture, ValueError.
+        """
+        return self.batch([picture], strength=strength, steps=steps, size=size, seed=seed, watch=watch)[0]
+
+    def frames(
+        self,
+        picture: Picture,
+        *,
+        strength: float | None = None,
+        steps: int | None = None,
+        size: int | None = None,
+        seed: int = 0,
+    ) -> Iterator[Frame]:
+        """The steps of one translation, as they are made; arguments as above. Close the iterator to stop."""
+        ladder, working = self._plan(strength, steps, size)
+        for frames in self._run([_photo(picture)], ladder, working, seed):
+            yield frames[0]
+
+    def batch(
+        self,
+        pictures: Sequence[Picture],
+        *,
+        strength: float | None = None,
+        steps: int | None = None,
+        size: int | None = None,
+        seed: int = 0,
+        watch: Callable[[Frame], None] | None = None,
+    ) -> list[Result]:
+        """Translate several pictures; those whose working copies have the same shape share their forward passes."""
+        begin = time.perf_counter()
+        ladder, working = self._plan(strength, steps, size)
+        photos = [_photo(picture) for picture in pictures]
+        groups: dict[tuple[int, int], list[int]] = {}
+        for number, photo in enumerate(photos):
+            groups.setdefault(_working_shape(photo.rgb, ladder, working), []).append(number)
+        films: list[tuple[Frame, ...]] = [()] * len(photos)
+        for members in groups.values():
+            rows = []
+            for row in self._run([photos[n] for n in members], ladder, working, seed):
+                rows.append(row)
+                if watch is not None:
+                    for frame in row:
+                        watch(frame)
+            for place, number in enumerate(members):
+                films[number] = tuple(row[place] for row in rows)
+        seconds, made = (time.perf_counter() - begin) / max(1, len(photos)), self._made(strength, ladder, working, seed)
+        return [
+            Result(film[-1].onto(np.asarray(photo.rgb)) if film else photo.rgb.copy(), film, made, seconds, photo)
+            for photo, film in zip(photos, films, strict=True)
+        ]
+
+    def check(self, *, strength: float | None = None, steps: int | None = None, size: int | None = None) -> int:
+        """Look at settings before any picture is opened. Returns the number of steps that a picture will take;
+        raises ValueError with one sentence."""
+        ladder, _ = self._plan(strength, steps, size)
+        return sum(stage.steps for stage in ladder.stages)
+
+    def _plan(self, strength: float | None, steps: int | None, size: int | None) -> tuple[Ladder, int]:
+        if self.config.source is None:
+            raise ValueError(f"{self.name} makes pictures from noise, it cannot translate one")
+        ladder = self.config.ladder.with_steps(self.config.strength if strength is None else strength, steps)
+        working = ladder.finest if size is None else size
+        if not ladder.finest // 2 <= working <= 4 * ladder.finest:
+            raise ValueError(f"size must lie between {ladder.finest // 2} and {4 * ladder.finest} px, not {working}")
+        return ladder, working
+
+    def _made(self, strength: float | None, ladder: Ladder, working: int, seed: int) -> dict[str, object]:
+        return {
+            "model": self.name,
+            "digest": self.digest,
+            "strength": self.config.strength if strength is None else strength,
+            "steps": "+".join(str(stage.steps) for stage in ladder.stages),
+            "size": working,
+            "seed": seed,
+            "version": __version__,
+        }
+
+    def _run(self, photos: Sequence[Photo], ladder: Ladder, working: int, seed: int) -> Iterator[list[Frame]]:
+        """The chain over photos whose working copies have the same shape: one list of frames per step."""
+        shape = _working_shape(photos[0].rgb, ladder, working)
+        copies = np.stack([_working_copy(photo.rgb, shape, ladder) for photo in photos])
+        pixels = (torch.from_numpy(copies).permute(0, 3, 1, 2).float() / 127.5 - 1).to(self.device)
+        sources = mirrored_pyramid(pixels.contiguous(memory_format=torch.channels_last), ladder)
+        previews = [_preview(photo.rgb) for photo in photos]
+        stages = {stage.resolution: number for number, stage in enumerate(ladder.stages)}
+
+        def shown(z: Tensor, resolution: int) -> Tensor:
+            factor = ladder.finest // resolution
+            x = from_mirror(z[..., : shape[0] // factor, : shape[1] // factor], ladder.reach)
+            return x.clamp(-1, 1).cpu().contiguous()
+
+        befores = [shown(z, stage.resolution) for z, stage in zip(sources, ladder.stages, strict=True)]
+        generator = torch.Generator().manual_seed(seed)
+        steps = climb(self._energy.at, ladder, sources[0], sources, generator)
+        for step, energies in self._with_energies(steps, ladder.reach):
+            stage = stages[step.resolution]
+            state = shown(step.z, step.resolution)
+            yield [
+                Frame(stage, step.index + 1, energies[n], befores[stage][n : n + 1], state[n : n + 1], previews[n])
+                for n in range(len(photos))
+            ]
+
+    def _with_energies(self, steps: Iterator[Step], reach: float) -> Iterator[tuple[Step, list[float]]]:
+        """Each step with the energy AFTER it: the next step brings it, but for the last step of a stage."""
+        held: Step | None = None
+        for step in steps:
+            if held is not None:
+                same_stage = step.resolution == held.resolution
+                yield held, step.energy.tolist() if same_stage else self._energy_of(held, reach)
+            held = step
+        if held is not None:
+            yield held, self._energy_of(held, reach)
+
+    @torch.no_grad()
+    def _energy_of(self, step: Step, reach: float) -> list[float]:
+        energies: list[float] = self._energy(from_mirror(step.z, reach), step.resolution).tolist()
+        return energies
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """auto takes cuda, then mps, then cpu. Raises ValueError for a device this machine lacks."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(device for device in ("cuda", "mps", "cpu") if there[device])
+    if name not in there:
+        raise ValueError(f"there is no device {name}; choose auto, cpu, cuda or mps")
+    if not there[name]:
+        raise ValueError(f"this machine, or its torch, has no {name} device")
+    return torch.device(name)
+
+
+def _photo(picture: Picture) -> Photo:
+    return picture if isinstance(picture, Photo) else open_picture(picture)
+
+
+def _working_shape(rgb: Image.Image, ladder: Ladder, working: int) -> tuple[int, int]:
+    """Height and width of the working copy: short side `working`, sides that pool evenly down to the coarsest stage."""
+    unit = ladder.finest // ladder.coarsest
+    short, long = sorted(rgb.size)
+    scale = min(working / short, LONGEST * working / long)
+    width, height = (max(unit, round(side * scale / unit) * unit) for side in rgb.size)
+    return height, width
+
+
+def _working_copy(rgb: Image.Image, shape: tuple[int, int], ladder: Ladder) -> NDArray[np.uint8]:
+    """(h, w, 3), padded by reflection at the right and the bottom to whole cells of the energy's head."""
+    height, width = shape
+    small = np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
+    cell = ladder.finest // HEAD_RESOLUTION
+    return np.pad(small, ((0, -height % cell), (0, -width % cell), (0, 0)), mode="reflect")
+
+
+def _preview(rgb: Image.Image) -> NDArray[np.uint8]:
+    scale = PREVIEW / min(rgb.size)
+    if scale >= 1:
+        return np.asarray(rgb)
+    size = (max(1, round(rgb.width * scale)), max(1, round(rgb.height * scale)))
+    return np.asarray(rgb.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
