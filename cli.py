@@ -72,9 +72,7 @@ def translate(
     size: Annotated[int | None, typer.Option(help="Short side of the model's working copy, in pixels.")] = None,
     seed: Annotated[int, typer.Option(help="Of the noise, for models whose chain has any.")] = 0,
     device: Device = "auto",
-    gif: Annotated[
-        Path | None, typer.Option(help="Also write the chain as an animation (one picture only).")
-    ] = None,
+    gif: Annotated[Path | None, typer.Option(help="Also write the chain as an animation (one picture only).")] = None,
     strip: Annotated[Path | None, typer.Option(help="Also write the chain as a strip (one picture only).")] = None,
     as_json: Json = False,
 ) -> None:
@@ -184,21 +182,33 @@ def train(
         from translate.pictures import read_training_folder
 
         config = read_config(out) if resume else training_preset(preset, seed)
-        domains: list[Domain | None] = []
-        for folder in (target, source):
-            if folder is None:
-                domains.append(None)
-                continue
+
+        def domain(folder: Path) -> Domain:
             pictures, bad = read_training_folder(folder, config.picture_size, cache=out / "pictures")
             for error in bad:
                 _say(f"left out: {error}")
-            domains.append(Domain(pictures))
-        aim, start = domains
-        assert aim is not None
+            return Domain(pictures)
+
         names = (source_name or (source.resolve().name if source else None), target_name or target.resolve().name)
-        trainer = Trainer(out, config, aim, start, names=names, device=pick_device(device), resume=resume)
+        with _removed_on_failure(out):
+            domains = domain(target), None if source is None else domain(source)
+            trainer = Trainer(out, config, *domains, names=names, device=pick_device(device), resume=resume)
         _train_with_display(trainer, minutes)
         typer.echo(out / "model.safetensors")
+
+
+@contextmanager
+def _removed_on_failure(folder: Path) -> Iterator[None]:
+    """Take a folder away again that was made in here, should this not end well."""
+    new = not folder.exists()
+    try:
+        yield
+    except BaseException:
+        if new:
+            import shutil
+
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _train_with_display(trainer: Trainer, minutes: float | None) -> None:

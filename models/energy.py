@@ -5,15 +5,15 @@ Sign, for the whole project: the energy is LOW on pictures of the target domain,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 
-from models.expand import Block, Expand
+from models.expand import Block, Expand, silu
 
 EnergyFunction = Callable[[Tensor], Tensor]  # (B, 3, H, W) -> (B,)
 
@@ -90,7 +90,7 @@ class Energy(nn.Module):
                 h = self._entrance(r)(h, coarser, beta if coarser is not None else 1.0)
             else:
                 h = self._entrance(r).block(h)
-        h = F.silu(self.head(self.trunk(h)))
+        h = silu(self.head(self.trunk(h)))
         return self.project(h).squeeze(1)
 
     def forward(self, x: Tensor, resolution: int | None = None, beta: float = 1.0) -> Tensor:
@@ -106,14 +106,31 @@ class Energy(nn.Module):
         return entrance
 
 
-def with_spectral_norm(energy: Energy) -> Energy:
-    """Put spectral norm (Miyato et al., ICLR 2018) on every convolution but the last projection, for training.
+class Gain(nn.Module):
+    """Weights whose largest singular value is 1, scaled so that a random layer keeps the variance of its input.
 
-    The projection stays free: it sets the scale of the energy, which the gradient penalty holds.
+    A random matrix with that norm shrinks it by 1 + sqrt(outputs / inputs) (Marchenko & Pastur, 1967). Undone on every
+    layer, the shrinking adds up: activations grow so small that SiLU is a straight line there and the energy is nearly
+    quadratic in the pixels, blind to all but their means and variances.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.gain = 1 + math.sqrt(weight.shape[0] / weight[0].numel())
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return self.gain * weight
+
+
+def with_spectral_norm(energy: Energy) -> Energy:
+    """Put spectral norm (Miyato et al., ICLR 2018) and its gain on every convolution but the last one, for training.
+
+    The last, the projection, stays free: it sets the scale of the energy, which the gradient penalty holds.
     """
     for name, module in energy.named_modules():
         if isinstance(module, nn.Conv2d) and name != "project":
             parametrizations.spectral_norm(module)
+            parametrize.register_parametrization(module, "weight", Gain(module.weight))
     return energy
 
 

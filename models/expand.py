@@ -14,6 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def silu(x: Tensor) -> Tensor:
+    """SiLU, scaled so that it keeps the variance of normal inputs (Karras et al., CVPR 2024)."""
+    return F.silu(x) / 0.596
+
+
 class Block(nn.Module):
     """Residual block that halves the resolution: (B, C, R, R) -> (B, D, R/2, R/2)."""
 
@@ -24,7 +29,7 @@ class Block(nn.Module):
         self.skip = nn.Conv2d(channels, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.silu(F.avg_pool2d(self.conv2(F.silu(self.conv1(x))), 2))
+        h = silu(F.avg_pool2d(self.conv2(silu(self.conv1(x))), 2))
         # Pool before the 1x1 convolution: the two commute, and this order costs a quarter.
         return (h + self.skip(F.avg_pool2d(x, 2))) / math.sqrt(2)
 

@@ -99,7 +99,7 @@ def climb(
 
 
 def mirrored_pyramid(x: Tensor, ladder: Ladder) -> list[Tensor]:
-    """Pictures (B, 3, H, W) in [-1, 1] at the finest resolution -> mirror coordinates at each of the ladder's stages."""
+    """Pictures (B, 3, H, W) in [-1, 1] at the finest resolution -> mirror coordinates at each stage's."""
     return [to_mirror(pooled(x, ladder.finest // stage.resolution), ladder.reach) for stage in ladder.stages]
 
 

@@ -7,11 +7,11 @@ from models.schedule import Curriculum, Ladder, Phase, Stage
 from models.training import TrainingConfig
 
 _PHASES = {
-    16: Phase(iterations=500, batch=32),
-    32: Phase(iterations=500, batch=16),
-    64: Phase(iterations=500, batch=16),
-    128: Phase(iterations=500, batch=8),
-    256: Phase(iterations=2000, batch=8),
+    16: Phase(iterations=500, batch=32, learning_rate=1e-3),
+    32: Phase(iterations=500, batch=16, learning_rate=7e-4),
+    64: Phase(iterations=500, batch=16, learning_rate=5e-4),
+    128: Phase(iterations=600, batch=8, learning_rate=5e-4),
+    256: Phase(iterations=2000, batch=8, learning_rate=5e-4),
 }
 
 

@@ -82,10 +82,11 @@ def ladder_from_dict(data: Mapping[str, Any]) -> Ladder:
 
 @dataclass(frozen=True)
 class Phase:
-    """How long training stays on one stage: `iterations` updates on batches of `batch` pictures."""
+    """How training spends its time on one stage: `iterations` updates on batches of `batch` pictures."""
 
     iterations: int
     batch: int
+    learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
         if self.iterations < 1 or self.batch < 1:

@@ -60,7 +60,6 @@ class TrainingConfig:
     network: EnergyConfig
     curriculum: Curriculum
     seed: int = 0
-    learning_rate: float = 1e-3
     penalty: float = 2.0
     data_noise: float = 0.01
     shortest: float = 0.75
@@ -138,7 +137,7 @@ class Trainer:
         self.sampler = self._network(Energy(config.network)).requires_grad_(False)
         self.average = self._network(Energy(config.network)).requires_grad_(False)
         self.average.load_state_dict(self._effective())
-        self.optimiser = torch.optim.Adam(self.energy.parameters(), config.learning_rate, betas=(0.5, 0.999))
+        self.optimiser = torch.optim.Adam(self.energy.parameters(), betas=(0.5, 0.999))
         self.iteration = 0
         self.seconds = 0.0
         self.rollbacks = 0
@@ -161,7 +160,7 @@ class Trainer:
         stop: Callable[[], bool] = lambda: False,
         report: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
-        """Train until the curriculum is done, `minutes` of this call or `iterations` in all are over, or stop() is True.
+        """Train until the curriculum is done, `minutes` or `iterations` in all are over, or stop() is true.
 
         Saves before it returns, also when it is interrupted, and every `save_every` seconds. `report` hears of every
         iteration. Raises Diverged.
@@ -241,6 +240,8 @@ class Trainer:
         with parametrize.cached():  # one power iteration an update, however often the weights are looked at
             terms = [contrast(energy_at(r), target, end, self.config.penalty) for r, target, end in pairs]
             torch.stack([term.loss for term in terms]).sum().backward()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.curriculum.phases[position.stage].learning_rate
         torch.nn.utils.clip_grad_norm_(self.energy.parameters(), self.config.gradient_clip)
         self.optimiser.step()
         self._average()

@@ -239,9 +239,7 @@ def apple_skin(seed: int, red: float, ground: Triple) -> Skin:
         size = 0.10 + 0.09 * mark
         dots = smooth(1.0, 0.35, np.sqrt(dot(offset, offset)) / size) * (mark > 0.25) * 0.35
         colour = mix(colour, vector((0.72, 0.50, 0.25)), dots)
-        return Surface(
-            colour, unit(normal + 0.035 * relief(p * 5 + shift)), np.full(len(p), 0.85, np.float32)
-        )
+        return Surface(colour, unit(normal + 0.035 * relief(p * 5 + shift)), np.full(len(p), 0.85, np.float32))
 
     return skin
 

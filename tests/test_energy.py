@@ -65,7 +65,20 @@ def test_effective_weights_are_those_of_the_network_and_bounded_by_spectral_norm
     plain.load_state_dict(effective_weights(normed.eval()))
     assert torch.equal(plain(x), normed(x))
     weight = plain.state_dict()["head.weight"]
-    assert torch.linalg.matrix_norm(weight.flatten(1), 2) < 1.05
+    assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1 + (16 / 144) ** 0.5, rel=0.02)
+
+
+def test_gains_keep_activations_alive_through_the_whole_network() -> None:
+    """Normal inputs: the features before the projection keep a spread near 1, whatever the depth."""
+    torch.manual_seed(2)
+    normed = with_spectral_norm(Energy(EnergyConfig(coarsest=16, finest=64)))
+    x = torch.randn(16, 3, 64, 64)
+    for _ in range(20):
+        normed.train()(x)
+    seen = []
+    normed.head.register_forward_hook(lambda module, inputs, output: seen.append(output.std().item()))
+    normed.eval()(x)
+    assert 0.2 < seen[0] < 2
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,9 @@ def domain(seed: int, tint: tuple[int, int, int]) -> Domain:
 RED, ORANGE = domain(0, (180, 20, 20)), domain(1, (190, 120, 20))
 
 
-def trainer(run: Path, *, config: TrainingConfig = CONFIG, source: Domain | None = RED, resume: bool = False) -> Trainer:
+def trainer(
+    run: Path, *, config: TrainingConfig = CONFIG, source: Domain | None = RED, resume: bool = False
+) -> Trainer:
     return Trainer(run, config, ORANGE, source, names=("red", "orange"), resume=resume)
 
 
@@ -85,7 +87,7 @@ def test_chains_from_noise_are_trained_by_the_same_trainer(tmp_path: Path) -> No
 
 def test_training_pulls_chains_towards_the_target(tmp_path: Path) -> None:
     """Red noise and orange noise differ by their mean green: after a short training the chain raises it."""
-    config = replace(CONFIG, curriculum=Curriculum(Ladder((Stage(8, 5),)), (Phase(60, 8),)), learning_rate=3e-3)
+    config = replace(CONFIG, curriculum=Curriculum(Ladder((Stage(8, 5),)), (Phase(60, 8, 3e-3),)))
     run = trainer(tmp_path, config=config)
     run.train()
     from models.langevin import climb, from_mirror, mirrored_pyramid
@@ -157,7 +159,9 @@ def test_batches_are_augmented_in_range_and_repeatable() -> None:
     assert first.abs().max() <= 1
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((0, 3, 8, 8), np.uint8), np.zeros((2, 3, 8, 8)), np.zeros((3, 8, 8), np.uint8)])
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((0, 3, 8, 8), np.uint8), np.zeros((2, 3, 8, 8)), np.zeros((3, 8, 8), np.uint8)]
+)
 def test_arrays_that_are_no_pictures_are_refused(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match="uint8"):
         Domain(wrong)

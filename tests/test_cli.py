@@ -1,0 +1,299 @@
+"""The command line: results, refusals in one sentence, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from cli import app
+from translate.pictures import how_made
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}).invoke(app, [str(a) for a in arguments])
+
+
+def translate(*arguments: object) -> Result:
+    return run("translate", *arguments, "--device", "cpu")
+
+
+def sentence(result: Result) -> str:
+    """The one line on stderr; nothing may be a traceback."""
+    assert "Traceback" not in result.output
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr.strip()
+
+
+def bomb() -> bytes:
+    """A one-bit PNG of 10 000 x 10 000 px in some 12 kB."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    side = (10_000).to_bytes(4, "big")
+    rows = zlib.compress(bytes(10_000 * 1251), 9)
+    head = chunk(b"IHDR", side + side + bytes([1, 0, 0, 0, 0]))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_a_picture_becomes_a_picture_of_the_same_size(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    result = translate(photo, "-m", tiny_model, "-o", tmp_path / "out.png", "--strength", 1.5, "--seed", 4)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{tmp_path / 'out.png'}\n"
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.size == (100, 75)
+    made = how_made(tmp_path / "out.png")
+    assert made is not None
+    assert (made["model"], made["strength"], made["seed"]) == ("tiny", 1.5, 4)
+    assert str(tmp_path) not in json.dumps(made)
+
+
+def test_strength_zero_gives_the_picture_back(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    assert translate(photo, "-m", tiny_model, "-o", tmp_path / "same.png", "--strength", 0).exit_code == 0
+    with Image.open(photo) as before, Image.open(tmp_path / "same.png") as after:
+        assert np.array_equal(np.asarray(before.convert("RGB")), np.asarray(after))
+
+
+def test_the_same_seed_gives_the_same_file(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        translate(photo, "-m", tiny_model, "-o", tmp_path / name, "--seed", 5)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_many_pictures_go_into_a_folder_and_json_has_a_line_for_each(
+    tiny_model: Path, photo: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.png"
+    Image.open(photo).resize((60, 90)).save(other)
+    result = translate(photo, other, "-m", tiny_model, "-o", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [Path(row["output"]).name for row in rows] == ["disc.jpg", "other.png"]
+    assert all(Path(row["output"]).exists() and len(row["energies"]) == 7 for row in rows)
+
+
+def test_without_output_the_result_lies_beside_the_source(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "my.jpg"
+    copy.write_bytes(photo.read_bytes())
+    assert translate(copy, "-m", tiny_model).exit_code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["my-tiny.jpg", "my.jpg"]
+    assert copy.read_bytes() == photo.read_bytes()
+
+
+def test_gif_and_strip(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    extras = ("--gif", tmp_path / "c.gif", "--strip", tmp_path / "s.png")
+    assert translate(photo, "-m", tiny_model, "-o", tmp_path / "o.png", *extras).exit_code == 0
+    with Image.open(tmp_path / "c.gif") as gif, Image.open(tmp_path / "s.png") as strip:
+        assert gif.n_frames == 8
+        assert strip.width > 3 * 100
+    assert translate(photo, photo, "-m", tiny_model, "-o", tmp_path, *extras).exit_code == 2
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "truncated", "bomb", "empty", "folder"])
+def test_a_bad_picture_is_one_sentence_and_nothing_is_written(
+    kind: str, tiny_model: Path, photo: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "in" / "bad.jpg"
+    bad.parent.mkdir()
+    content = {"text": b"not a picture at all", "truncated": photo.read_bytes()[:800], "bomb": bomb(), "empty": b""}
+    if kind in content:
+        bad.write_bytes(content[kind])
+    elif kind == "folder":
+        bad.mkdir()
+    result = translate(bad, "-m", tiny_model, "-o", tmp_path / "out" / "out.png")
+    assert result.exit_code == 1
+    assert sentence(result).startswith("bad.jpg: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_bad_picture_does_not_stop_the_others(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_text("no")
+    result = translate(bad, photo, "-m", tiny_model, "-o", tmp_path / "out")
+    assert result.exit_code == 3
+    assert sentence(result).startswith("bad.png: ")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["disc.jpg"]
+
+
+def test_two_pictures_of_one_name_do_not_overwrite_each_other(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "in" / "disc.jpg"
+    twin.parent.mkdir()
+    Image.new("RGB", (20, 20)).save(twin)
+    result = translate(photo, twin, "-m", tiny_model, "-o", tmp_path / "out")
+    assert result.exit_code == 3
+    assert "already saved" in sentence(result)
+    with Image.open(tmp_path / "out" / "disc.jpg") as kept:
+        assert kept.size == (100, 75)
+
+
+def test_the_source_is_never_written_over(tiny_model: Path, photo: Path) -> None:
+    before = photo.read_bytes()
+    result = translate(photo, "-m", tiny_model, "-o", photo)
+    assert result.exit_code == 1
+    assert "source" in sentence(result)
+    assert photo.read_bytes() == before
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = translate(photo, "-m", tiny_model, "-o", tmp_path / "file" / "out.png")
+    assert result.exit_code == 1
+    sentence(result)
+    assert (tmp_path / "file").read_text() == "in the way"
+    result = translate(photo, "-m", tiny_model, "-o", tmp_path / "out.xyz")
+    assert result.exit_code == 1
+    assert ".png" in sentence(result)
+
+
+@pytest.mark.parametrize("name", ["pear2plum", "evil", "foreign"])
+def test_a_model_that_is_none_is_one_sentence(name: str, photo: Path, tmp_path: Path) -> None:
+    if name == "evil":
+        (tmp_path / "evil.safetensors").write_bytes(pickle.dumps(print))
+    if name == "foreign":
+        (tmp_path / "foreign.safetensors").write_bytes(b"\x02\x00\x00\x00\x00\x00\x00\x00{}")
+    model = name if name == "pear2plum" else tmp_path / f"{name}.safetensors"
+    result = translate(photo, "-m", model, "-o", tmp_path / "out.png")
+    assert result.exit_code == 1
+    assert sentence(result).startswith("error: ")
+    if name == "pear2plum":
+        assert "apple2orange" in result.stderr
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--strength", 9), ("--strength", -1), ("--strength", "much"), ("--steps", -1), ("--steps", 10**6)]
+)
+def test_wrong_usage_is_exit_code_2(wrong: tuple[str, object], tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    result = translate(photo, "-m", tiny_model, "-o", tmp_path / "out.png", *wrong)
+    assert result.exit_code == 2
+    assert wrong[0] in result.stderr
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_size_the_model_cannot_work_at_is_one_sentence(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    result = translate(photo, "-m", tiny_model, "-o", tmp_path / "out.png", "--size", 4000)
+    assert result.exit_code == 1
+    assert "between 16 and 128" in sentence(result)
+
+
+def folder_of_pictures(path: Path, colour: tuple[int, int, int], count: int = 3) -> Path:
+    path.mkdir()
+    noise = np.random.default_rng(0)
+    for number in range(count):
+        picture = (np.array(colour) + noise.integers(0, 40, (80, 96, 3))).astype(np.uint8)
+        Image.fromarray(picture).save(path / f"{number}.png")
+    return path
+
+
+def test_training_with_few_pictures_and_a_broken_one_gives_a_model_and_resumes(tmp_path: Path, photo: Path) -> None:
+    source, target = (
+        folder_of_pictures(tmp_path / "red", (180, 20, 20)),
+        folder_of_pictures(tmp_path / "blue", (20, 20, 180)),
+    )
+    (source / "broken.jpg").write_bytes(photo.read_bytes()[:500])
+    common = ("train", "--source", source, "--target", target, "--out", tmp_path / "run", "--device", "cpu")
+    result = run(*common, "--preset", 64, "--minutes", 0.1)
+    assert result.exit_code == 0, result.output
+    assert "left out: broken.jpg" in result.stderr
+    assert translate(photo, "-m", tmp_path / "run", "-o", tmp_path / "out.png").exit_code == 0
+    again = run(*common, "--preset", 64)
+    assert again.exit_code == 1
+    assert "already holds a run" in again.stderr
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    assert run(*common, "--resume", "--minutes", 0.08).exit_code == 0
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() != before
+
+
+def test_training_refusals_are_one_sentence_and_leave_nothing(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    full = folder_of_pictures(tmp_path / "full", (9, 9, 9), 1)
+    for source, target, more in [
+        (full, empty, ()),
+        (empty, full, ()),
+        (tmp_path / "none", full, ()),
+        (full, full, ("--preset", 100)),
+        (full, full, ("--resume",)),
+    ]:
+        result = run(
+            "train", "--source", source, "--target", target, "--out", tmp_path / "run", "--device", "cpu", *more
+        )
+        assert result.exit_code == 1
+        assert sentence(result).startswith("error: ")
+        assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupted_training_saves_first_and_says_how_to_go_on(tmp_path: Path) -> None:
+    source, target = (
+        folder_of_pictures(tmp_path / "red", (180, 20, 20)),
+        folder_of_pictures(tmp_path / "blue", (20, 20, 180)),
+    )
+    command = [sys.executable, str(ROOT / "cli.py"), "train", "--source", source, "--target", target]
+    options = ["--out", tmp_path / "run", "--preset", "64", "--device", "cpu"]
+    with subprocess.Popen([str(a) for a in [*command, *options]], stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "run" / "config.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "SIGTERM: saved at iteration" in errors
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    assert (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_models_are_listed_and_shown(tiny_model: Path) -> None:
+    result = run("models", "list", "--json")
+    names = [json.loads(line)["name"] for line in result.stdout.splitlines()]
+    assert {"apple2orange", "orange2apple"} <= set(names)
+    assert run("models", "show", "apple2orange").stdout.startswith("---")
+    assert json.loads(run("models", "show", tiny_model).stdout)["network"]["finest"] == 32
+    assert run("models", "show", "pear2plum").exit_code == 1
+
+
+def test_evaluate_reports_the_model_beside_the_floors(tiny_model: Path, tmp_path: Path, features_file: Path) -> None:
+    source, target = (
+        folder_of_pictures(tmp_path / "red", (180, 20, 20)),
+        folder_of_pictures(tmp_path / "blue", (20, 20, 180)),
+    )
+    common = ("evaluate", tiny_model, "--source", source, "--target", target, "--device", "cpu")
+    result = run(*common, "--features", features_file, "--strengths", "0,1", "--size", 64, "--json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    assert {"untouched", "recolouring"} < set(rows)
+    still = next(row for name, row in rows.items() if "0" in name)
+    assert still["content"] == pytest.approx(0, abs=1e-6)
+    missing = run(*common, "--features", tmp_path / "none.npz")
+    assert missing.exit_code == 1
+    sentence(missing)
+
+
+def test_help_comes_quickly_and_brings_no_torch() -> None:
+    code = "import cli, sys; assert not {'torch', 'gradio', 'numpy', 'PIL'} & set(sys.modules), sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    command = [sys.executable, str(ROOT / "cli.py"), "--help"]
+    before = os.times()
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+    after = os.times()
+    assert all(name in shown.stdout for name in ("translate", "train", "evaluate", "models"))
+    # Processor time: what the clock shows depends on what else the machine does.
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 0.5
+
+
+def test_version() -> None:
+    assert run("--version").stdout == "cf-translate 0.1.0\n"

@@ -1,0 +1,167 @@
+"""The engine: identity, repeatability, batches, sizes, and real energies that fall."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.checkpoint import BadModel, ModelConfig, save_model
+from models.energy import Energy, EnergyConfig
+from models.schedule import Ladder, Stage
+from translate import Translator
+from translate.engine import pick_device
+from translate.frames import make_strip, saliency, save_gif
+
+
+@pytest.fixture(scope="module")
+def translator(tiny_model: Path) -> Translator:
+    return Translator.load(tiny_model, device="cpu")
+
+
+def pixels(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture).astype(int)
+
+
+def test_it_changes_the_picture_and_keeps_its_size(translator: Translator, photo: Path) -> None:
+    result = translator(photo)
+    assert result.picture.size == (100, 75)
+    assert np.abs(pixels(result.picture) - pixels(result.photo.rgb)).mean() > 1
+    assert len(result.frames) == len(result.energies) == 7
+
+
+@pytest.mark.parametrize("settings", [{"strength": 0}, {"steps": 0}])
+def test_no_steps_are_the_identity(translator: Translator, photo: Path, settings: dict[str, int]) -> None:
+    result = translator(photo, **settings)
+    assert np.array_equal(pixels(result.picture), pixels(result.photo.rgb))
+    assert result.frames == ()
+    assert not result.saliency.any()
+
+
+def test_the_same_call_gives_the_same_bytes(translator: Translator, photo: Path) -> None:
+    first, second = translator(photo, seed=3), translator(photo, seed=3)
+    assert first.picture.tobytes() == second.picture.tobytes()
+    assert first.energies == second.energies
+
+
+def test_a_seed_decides_where_the_chain_has_noise(tmp_path: Path, photo: Path) -> None:
+    network = EnergyConfig(coarsest=16, finest=16, width=4, widest=8)
+    config = ModelConfig(network, Ladder((Stage(16, 3),), noise=0.05), source="a", target="b")
+    save_model(tmp_path / "noisy.safetensors", Energy(network).state_dict(), config)
+    noisy = Translator.load(tmp_path / "noisy.safetensors", device="cpu")
+    one, again, other = (noisy(photo, seed=seed).picture.tobytes() for seed in (1, 1, 2))
+    assert one == again != other
+
+
+def test_a_batch_gives_what_its_pictures_give_alone(translator: Translator) -> None:
+    """Convolutions of other batch sizes may round otherwise: up to 1 level of 255."""
+    generator = np.random.default_rng(0)
+    sizes = [(64, 48), (48, 64), (64, 48), (40, 40), (128, 96)]
+    pictures = [Image.fromarray(generator.integers(0, 255, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
+    together = translator.batch(pictures)
+    for picture, result in zip(pictures, together, strict=True):
+        alone = translator(picture)
+        assert np.abs(pixels(alone.picture) - pixels(result.picture)).max() <= 1
+        assert result.energies == pytest.approx(alone.energies, abs=1e-3)
+
+
+def test_frames_are_the_steps_of_the_same_chain(translator: Translator, photo: Path) -> None:
+    result = translator(photo)
+    frames = list(translator.frames(photo))
+    assert [(f.stage, f.step) for f in frames] == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 1), (1, 2), (1, 3)]
+    assert [f.energy for f in frames] == list(result.energies)
+    assert np.array_equal(pixels(frames[-1].onto(np.asarray(result.photo.rgb))), pixels(result.picture))
+    assert any(
+        not np.array_equal(pixels(a.picture), pixels(b.picture)) for a, b in zip(frames, frames[1:], strict=False)
+    )
+
+
+def test_watch_hears_of_every_step_and_check_counts_them(translator: Translator, photo: Path) -> None:
+    heard: list[int] = []
+    translator(photo, strength=2, watch=lambda frame: heard.append(frame.step))
+    assert len(heard) == translator.check(strength=2) == 14
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 300), (700, 3), (33, 1000), (31, 17), (640, 480)])
+def test_any_size_comes_back_in_its_own(translator: Translator, size: tuple[int, int]) -> None:
+    assert translator(Image.new("RGB", size, (180, 40, 30))).picture.size == size
+
+
+def test_paths_bytes_files_and_pictures_are_the_same_picture(translator: Translator, photo: Path) -> None:
+    expected = translator(photo).picture.tobytes()
+    with photo.open("rb") as file, Image.open(photo) as opened:
+        for form in (str(photo), photo.read_bytes(), file, opened.copy()):
+            assert translator(form).picture.tobytes() == expected
+
+
+def test_how_it_was_made_names_no_path(translator: Translator, photo: Path) -> None:
+    made = translator(photo, strength=1.5, seed=7).made
+    assert made == {
+        "model": "tiny", "digest": translator.digest, "strength": 1.5, "steps": "6+4", "size": 32, "seed": 7,
+        "version": "0.1.0",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"), [({"strength": 9}, "strength"), ({"size": 5}, "size"), ({"steps": -1}, "steps")]
+)
+def test_settings_out_of_range_are_a_sentence(translator: Translator, photo: Path, settings, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        translator(photo, **settings)
+
+
+def test_a_model_for_pictures_from_noise_does_not_translate(tmp_path: Path, photo: Path) -> None:
+    network = EnergyConfig(coarsest=16, finest=16, width=4, widest=8)
+    config = ModelConfig(network, Ladder((Stage(16, 2),)), source=None, target="b")
+    save_model(tmp_path / "g.safetensors", Energy(network).state_dict(), config)
+    with pytest.raises(ValueError, match="from noise"):
+        Translator.load(tmp_path / "g.safetensors", device="cpu")(photo)
+
+
+def test_devices_that_are_not_there_are_a_sentence() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match="no device tpu"):
+        pick_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no cuda"):
+            pick_device("cuda")
+    with pytest.raises(BadModel):
+        Translator.load("no such model")
+
+
+def test_saliency_is_the_path_length_of_every_pixel(translator: Translator, photo: Path) -> None:
+    result = translator(photo)
+    assert result.saliency.shape == (32, 42)
+    one_stage = list(translator.frames(photo))[:4]
+    moved = [(b.state - a.state).abs() for a, b in zip(one_stage, one_stage[1:], strict=False)]
+    first = (one_stage[0].state - one_stage[0].source).abs()
+    expected = (first + sum(moved)).mean(dim=1)[0].numpy()
+    np.testing.assert_allclose(saliency(one_stage), expected, atol=1e-6)
+
+
+def test_strips_and_animations_show_the_chain(translator: Translator, photo: Path, tmp_path: Path) -> None:
+    result = translator(photo)
+    strip = make_strip(result.photo.rgb, result.frames, count=4)
+    assert strip.size == (400, 75)
+    assert np.array_equal(pixels(strip)[:, :100], pixels(result.photo.rgb))
+    assert np.array_equal(pixels(strip)[:, 300:], pixels(result.frames[-1].picture))
+    save_gif(result.photo.rgb, result.frames, tmp_path / "chain.gif")
+    with Image.open(tmp_path / "chain.gif") as gif:
+        assert gif.n_frames == 8
+    assert make_strip(result.photo.rgb, ()).size == (100, 75)
+    save_gif(result.photo.rgb, (), tmp_path / "still.gif")
+
+
+@pytest.mark.parametrize("name", ["apple2orange", "orange2apple"])
+def test_energies_fall_along_the_chain_on_real_pictures(name: str, apples2oranges: Path) -> None:
+    folder = apples2oranges / ("testA" if name == "apple2orange" else "testB")
+    translator = Translator.load(name, device="cpu")
+    for result in translator.batch(sorted(folder.iterdir())[:8], strength=1.0):
+        for stage in range(len(translator.config.ladder.stages)):
+            energies = [frame.energy for frame in result.frames if frame.stage == stage]
+            assert energies[-1] < energies[0]
+            falls = [late < early for early, late in zip(energies, energies[1:], strict=False)]
+            assert np.mean(falls) > 0.8
