@@ -54,13 +54,13 @@ def test_what_is_not_a_model_is_refused_with_a_sentence(tiny_model: Path, tmp_pa
     (tmp_path / "empty.safetensors").write_bytes(b"")
     save_file({"a": torch.ones(1)}, tmp_path / "foreign.safetensors")
     weights = load_file(tiny_model)
-    save_file({k: v for k, v in list(weights.items())[1:]}, tmp_path / "missing.safetensors")
+    save_file(dict(list(weights.items())[1:]), tmp_path / "missing.safetensors")
     _header(tiny_model, tmp_path / "future.safetensors", format=99)
     _header(tiny_model, tmp_path / "odd.safetensors", strength=7)
     _header(tiny_model, tmp_path / "huge.safetensors", network={"coarsest": 16, "finest": 32, "width": 8, "widest": 17})
     _header(tiny_model, tmp_path / "strange.safetensors", network={"depth": 3})
     save_state(tmp_path / "state.safetensors", {"a": torch.ones(1)}, {})
-    names = "evil zip cut empty foreign missing future odd huge strange state absent".split()
+    names = ["evil", "zip", "cut", "empty", "foreign", "missing", "future", "odd", "huge", "strange", "state", "absent"]
     for name in names:
         with pytest.raises(BadModel) as caught:
             load_model(tmp_path / f"{name}.safetensors")

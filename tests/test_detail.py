@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from models.langevin import from_mirror, to_mirror
 from translate import detail
-from translate.detail import carry
+from translate.detail import REACH, carry
 
 
 def small(picture: NDArray[np.uint8], width: int, height: int) -> Tensor:
@@ -30,11 +31,26 @@ def test_no_change_gives_the_picture_back_exactly(size: tuple[int, int]) -> None
 
 
 def test_the_same_shift_everywhere_is_that_shift_at_full_size() -> None:
+    """A shift in mirror coordinates, where changes live: full-size pixels move by it whatever their colour."""
     picture = textured(300, 400)
     source = small(picture, 64, 48)
-    shift = torch.tensor([20, -10, 5]).view(1, 3, 1, 1) / 127.5
-    carried = carry(picture, source, source + shift)
-    assert np.abs(carried.astype(int) - (picture.astype(int) + [20, -10, 5])).max() <= 1
+    shift = torch.tensor([0.3, -0.2, 0.1])
+    result = from_mirror(to_mirror(source, REACH) + shift.view(1, 3, 1, 1), REACH)
+    pixels = torch.from_numpy(picture).float() / 127.5 - 1
+    expected = (from_mirror(to_mirror(pixels, REACH) + shift, REACH) + 1) * 127.5
+    assert np.abs(carry(picture, source, result) - expected.clamp(0, 255).numpy()).max() <= 1
+
+
+def test_white_beside_what_changes_stays_white() -> None:
+    """A 1 px checkerboard of white and red: the small copy sees pink, and its change must only reach the red."""
+    red, white = np.array([170, 30, 40]), np.array([255, 255, 255])
+    board = (np.indices((256, 256)).sum(0) % 2)[..., None]
+    picture = np.where(board, white, red).astype(np.uint8)
+    source = small(picture, 32, 32)
+    carried = carry(picture, source, source + torch.tensor([0.0, 0.5, 0.0]).view(1, 3, 1, 1)).astype(int)
+    moved = np.abs(carried - picture)
+    assert moved[board[..., 0] == 1].max() <= 6
+    assert moved[board[..., 0] == 0][:, 1].min() >= 30
 
 
 def test_a_colour_transform_is_applied_to_every_pixel_so_that_all_detail_stays() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -56,7 +57,7 @@ def test_the_energy_that_a_step_reports_is_that_of_the_state_before_it_and_falls
     x = torch.rand(2, 3, 4, 4) * 2 - 1
     energies = [energy for _, energy in chain(bowl, to_mirror(x, 1.02), 10, 0.05, reach=1.02)]
     torch.testing.assert_close(energies[0], bowl(x))
-    assert all(bool((late < early).all()) for early, late in zip(energies, energies[1:], strict=False))
+    assert all(bool((late < early).all()) for early, late in pairwise(energies))
 
 
 def test_zero_steps_leave_the_start_alone() -> None:
