@@ -243,8 +243,12 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="A shipped name, a file, a run folder, or owner/name on the Hub.")],
     source: Annotated[Path, typer.Option(help="Test pictures to translate.")],
     target: Annotated[Path, typer.Option(help="Test pictures of the target domain.")],
-    train_source: Annotated[Path | None, typer.Option(help="Training pictures, for the rate's classifier.")] = None,
-    train_target: Annotated[Path | None, typer.Option(help="Training pictures, for the rate's classifier.")] = None,
+    train_source: Annotated[
+        Path | None, typer.Option(help="For the rate's classifier; default: trainA beside testA.")
+    ] = None,
+    train_target: Annotated[
+        Path | None, typer.Option(help="For the rate's classifier; default: trainB beside testB.")
+    ] = None,
     translated: Annotated[
         Path | None, typer.Option(help="Another tool's translations of the sources, same names: measured beside.")
     ] = None,
@@ -252,7 +256,10 @@ def evaluate(
         str | None, typer.Option(help="A curve: strengths with commas between, such as 0.5,1,1.5,2.")
     ] = None,
     features: Annotated[
-        Path | None, typer.Option(help="SqueezeNet 1.1 features (.npz); default: torchvision's.")
+        Path | None,
+        typer.Option(
+            help="SqueezeNet 1.1 features (.npz); default: the file beside the checkout, or torchvision's weights."
+        ),
     ] = None,
     size: Annotated[
         int, typer.Option(min=64, max=1024, help="Side of the pictures that are compared, in pixels.")
@@ -319,6 +326,26 @@ def show_model(
 
         _, config = load_model(locate(name))
         typer.echo(card(name) or json.dumps(asdict(config), indent=1))
+
+
+@models_app.command("export")
+def export_model(
+    name: Annotated[str, typer.Argument(help="A run folder, a file, a shipped name, or owner/name.")],
+    file: Annotated[Path, typer.Argument(help="The model file to write, FILE.safetensors.")],
+    strength: Strength = None,
+) -> None:
+    """Write a model to a file of its own, with another default strength if wanted."""
+    with _sentences():
+        from dataclasses import replace
+
+        from models.checkpoint import load_model, save_model
+        from models.zoo import locate
+
+        if file.suffix != ".safetensors":
+            _usage(f"{file.name} must end with .safetensors")
+        energy, config = load_model(locate(name))
+        save_model(file, energy.state_dict(), config if strength is None else replace(config, strength=strength))
+        typer.echo(file)
 
 
 def _translator(model: str, device: str) -> Translator:

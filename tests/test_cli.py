@@ -266,6 +266,14 @@ def test_models_are_listed_and_shown(tiny_model: Path) -> None:
     assert run("models", "show", "pear2plum").exit_code == 1
 
 
+def test_an_exported_model_keeps_its_weights_and_takes_another_strength(tiny_model: Path, tmp_path: Path) -> None:
+    assert run("models", "export", tiny_model, tmp_path / "mine.safetensors", "--strength", 1.25).exit_code == 0
+    shown = [json.loads(run("models", "show", path).stdout) for path in (tiny_model, tmp_path / "mine.safetensors")]
+    assert shown[1] == {**shown[0], "strength": 1.25}
+    assert run("models", "export", tiny_model, tmp_path / "mine.bin").exit_code == 2
+    assert run("models", "export", tiny_model, tmp_path / "zero.safetensors", "--strength", 0).exit_code == 1
+
+
 def test_evaluate_reports_the_model_beside_the_floors(tiny_model: Path, tmp_path: Path, features_file: Path) -> None:
     source, target = (
         folder_of_pictures(tmp_path / "red", (180, 20, 20)),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL import Image
 
-from translate.squeeze import SqueezeFeatures, as_tensor
+from translate.squeeze import SqueezeFeatures, as_tensor, nearby_features
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -307,10 +307,13 @@ def evaluate_folders(
     """Measure a translator on folders: one row a strength, beside the floors and, if given, ready-made translations.
 
     translated: a folder whose pictures have the sources' names (suffixes may differ); its row covers only those.
+    train_source, train_target: default to trainA beside testA and trainB beside testB, where folders are named so.
+    features: defaults to the file beside the checkout, then to torchvision's weights.
     strengths: None is the model's own. bars shows progress; say hears of files that were skipped.
     Raises BadPicture, FeaturesError, ValueError.
     """
-    network = SqueezeFeatures.load(features)
+    network = SqueezeFeatures.load(features or nearby_features())
+    train_source, train_target = train_source or _training_twin(source), train_target or _training_twin(target)
     sources = read_folder(source, size, say)
     targets, train_sources, train_targets = (
         None if folder is None else read_folder(folder, size, say).values()
@@ -332,6 +335,11 @@ def evaluate_folders(
         row = translator.name if strength is None else f"{translator.name}, strength {strength:g}"
         rows[row] = bench.measure(_translations(translator, bench.sources, strength, bars, row))
     return Report(rows, tuple(notes))
+
+
+def _training_twin(folder: Path) -> Path | None:
+    twin = folder.with_name(folder.name.replace("test", "train"))
+    return twin if twin != folder and twin.is_dir() else None
 
 
 def read_folder(folder: Path, size: int, say: Callable[[str], None]) -> Mapping[str, Picture]:
