@@ -70,7 +70,7 @@ def translate(
     strength: Strength = None,
     steps: Annotated[int | None, typer.Option(min=0, max=1000, help="Steps of a stage at strength 1.")] = None,
     size: Annotated[int | None, typer.Option(help="Short side of the model's working copy, in pixels.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the noise, for models whose chain has any.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the noise, for models whose chain has any.")] = 0,
     device: Device = "auto",
     gif: Annotated[Path | None, typer.Option(help="Also write the chain as an animation (one picture only).")] = None,
     strip: Annotated[Path | None, typer.Option(help="Also write the chain as a strip (one picture only).")] = None,
@@ -79,19 +79,27 @@ def translate(
     """Translate one or many pictures."""
     if len(pictures) > 1 and (gif or strip):
         _usage("--gif and --strip take one picture at a time")
+    if gif is not None and gif.suffix.lower() != ".gif":
+        _usage(f"--gif wants a name that ends with .gif, not {gif.name}")
     if len(pictures) > 1 and output is not None and output.suffix and not output.is_dir():
         _usage(f"{output.name} is a file name; give a folder for several pictures")
     with _sentences():
-        from translate.pictures import BadPicture
+        from translate.pictures import BadPicture, can_save
 
+        if strip is not None and not can_save(strip):
+            _usage(f"{strip.name} does not end like a picture that can be saved")
         translator = _translator(model, device)
         settings = {"strength": strength, "steps": steps, "size": size, "seed": seed}
         total = translator.check(strength=strength, steps=steps, size=size)
+        sources = {path.resolve() for path in pictures}
+        _keep_apart(sources, [_target(pictures[0], output, translator.name), gif, strip])
         failed, taken = 0, set[Path]()
         with _bars() as bars:
             for path in pictures:
                 target = _target(path, output, translator.name)
                 try:
+                    if target.resolve() in sources - {path.resolve()}:
+                        raise BadPicture(path.name, f"its result would write over {target.name}, another source")
                     if target.resolve() in taken:
                         raise BadPicture(path.name, f"another picture of this call is already saved as {target.name}")
                     result = _translate_one(translator, path, target, settings, bars, total)
@@ -106,6 +114,16 @@ def translate(
         raise typer.Exit(FAILED if failed == len(pictures) else SOME_FAILED)
 
 
+def _keep_apart(sources: set[Path], outputs: list[Path | None]) -> None:
+    """The pictures of one call's --gif and --strip must not write over its sources or over each other."""
+    main, *extras = [path.resolve() for path in outputs if path is not None]
+    for number, extra in enumerate(extras):
+        if extra in sources or extra == main or extra in extras[:number]:
+            _usage(f"{extra.name} would write over another picture of this call")
+        if extra.is_dir():
+            _usage(f"{extra.name} is a folder")
+
+
 def _translate_one(
     translator: Translator, path: Path, target: Path, settings: dict[str, Any], bars: Bars, total: int
 ) -> Result:
@@ -116,7 +134,7 @@ def _translate_one(
         _say(f"{path.name}: {note}")
     task = bars.add_task(path.name, total=total)
     result = translator(photo, **settings, watch=lambda frame: bars.advance(task))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target)
     save_picture(result.picture, target, like=photo, made=result.made, source=path)
     return result
 
@@ -125,10 +143,22 @@ def _save_extras(result: Result, gif: Path | None, strip: Path | None) -> None:
     from translate.frames import make_strip, save_gif
     from translate.pictures import save_picture
 
+    for extra in (gif, strip):
+        if extra is not None:
+            _make_folder(extra)
     if gif is not None:
         save_gif(result.photo.rgb, result.frames, gif)
     if strip is not None:
         save_picture(make_strip(result.photo.rgb, result.frames), strip, made=result.made)
+
+
+def _make_folder(target: Path) -> None:
+    from translate.pictures import BadPicture
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadPicture(target.name, f"the folder {target.parent.name} cannot be made ({error.strerror})") from error
 
 
 def _print_result(path: Path, target: Path, result: Result, as_json: bool) -> None:
@@ -161,10 +191,14 @@ def train(
         Path | None,
         typer.Option(help="Folder with pictures of what will be translated; without it chains start at noise."),
     ] = None,
-    preset: Annotated[int, typer.Option(help="Short side of the model's pictures: 64, 128 or 256.")] = 128,
+    preset: Annotated[
+        int | None, typer.Option(help="Short side of the model's pictures: 64, 128 or 256; default: 128.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop in time, with a usable model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on exactly where the run in --out stopped.")] = False,
-    seed: Annotated[int, typer.Option(help="Of everything random in the training.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Of everything random in the training; default: 0.")
+    ] = None,
     source_name: Annotated[
         str | None, typer.Option(help="The source domain in words; default: the folder's name.")
     ] = None,
@@ -174,14 +208,24 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a direction from two folders of pictures."""
+    if resume and (preset is not None or seed is not None):
+        _usage("a resumed run keeps its own preset and seed")
     with _sentences():
         from models.data import Domain
         from models.presets import preset as training_preset
-        from models.training import Trainer, read_config
+        from models.training import STATE, Trainer, read_config
         from translate.engine import pick_device
         from translate.pictures import read_training_folder
 
-        config = read_config(out) if resume else training_preset(preset, seed)
+        processor = pick_device(device)
+        config = read_config(out) if resume else training_preset(preset or 128, seed or 0)
+        if not resume and (out / STATE).exists():
+            raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
+        if out.exists() and not out.is_dir():
+            raise NotADirectoryError(f"{out} is not a folder")
+        for folder in (source, target):
+            if folder is not None and out.resolve().is_relative_to(folder.resolve()):
+                raise ValueError(f"the run folder must not lie inside {folder.name}, whose pictures it is trained on")
 
         def domain(folder: Path) -> Domain:
             pictures, bad = read_training_folder(folder, config.picture_size, cache=out / "pictures")
@@ -192,7 +236,7 @@ def train(
         names = (source_name or (source.resolve().name if source else None), target_name or target.resolve().name)
         with _removed_on_failure(out):
             domains = domain(target), None if source is None else domain(source)
-            trainer = Trainer(out, config, *domains, names=names, device=pick_device(device), resume=resume)
+            trainer = Trainer(out, config, *domains, names=names, device=processor, resume=resume)
         _train_with_display(trainer, minutes)
         typer.echo(out / "model.safetensors")
 
@@ -215,8 +259,10 @@ def _train_with_display(trainer: Trainer, minutes: float | None) -> None:
     import signal
 
     stopped: list[str] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: stopped.append(signal.Signals(number).name))
+    previous = {
+        number: signal.signal(number, lambda number, frame: stopped.append(signal.Signals(number).name))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     with _bars("{task.fields[state]}") as bars:
         task = bars.add_task(
             "training", total=trainer.config.curriculum.iterations, completed=trainer.iteration, state=""
@@ -233,7 +279,11 @@ def _train_with_display(trainer: Trainer, minutes: float | None) -> None:
             elif not bars.console.is_terminal and progress.iteration % 50 == 0:
                 _say(f"{progress.iteration + 1}/{progress.iterations}: {state}")
 
-        trainer.train(minutes=minutes, stop=lambda: bool(stopped), report=show)
+        try:
+            trainer.train(minutes=minutes, stop=lambda: bool(stopped), report=show)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
     if stopped:
         _say(f"{stopped[0]}: saved at iteration {trainer.iteration}; go on with --resume")
 
@@ -365,6 +415,8 @@ def _sentences() -> Iterator[None]:
         _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except (ValueError, ArithmeticError) as error:  # BadPicture, BadModel, Diverged and settings out of range
         _fail(str(error))
+    except MemoryError:
+        _fail("there is not enough memory for this; try a smaller picture or a smaller --size")
 
 
 def _bars(*columns: str) -> Bars:

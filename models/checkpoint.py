@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from models.energy import Energy, EnergyConfig
+from models.files import whole_file
 from models.schedule import Ladder, ladder_from_dict
 
 FORMAT = 1
@@ -55,29 +54,18 @@ class ModelConfig:
             raise ValueError(f"the ladder needs resolutions that the network lacks; it has {sorted(known)}")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path` as a whole: a reader sees the old file or the new one, never a part. Raises OSError."""
+def write_whole(path: Path, content: bytes) -> None:
+    """Put `content` at `path`: a reader sees the old file or the new one, never a part. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def save_model(path: Path, weights: Mapping[str, Tensor], config: ModelConfig) -> None:
     """Write one model file. `weights` is the state dict of a plain `Energy` (no spectral norm)."""
     header = {KEY: json.dumps({"format": FORMAT, "kind": "model", **asdict(config)})}
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    write_atomically(path, to_bytes(tensors, metadata=header))
+    write_whole(path, to_bytes(tensors, metadata=header))
 
 
 def load_model(path: Path) -> tuple[Energy, ModelConfig]:
@@ -92,9 +80,13 @@ def load_model(path: Path) -> tuple[Energy, ModelConfig]:
         config = _config(meta)
     except (KeyError, TypeError, ValueError) as error:
         raise BadModel(f"{path.name} holds a configuration this version cannot read: {error}") from error
-    energy = Energy(config.network)
+    if any(value.dtype != torch.float32 for value in tensors.values()):
+        raise BadModel(f"{path.name} holds weights that are not 32-bit floats")
     try:
-        energy.load_state_dict(tensors, strict=True)
+        # On the meta device the shapes are compared before any memory is taken, and no random number is drawn.
+        with torch.device("meta"):
+            energy = Energy(config.network)
+        energy.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
         raise BadModel(f"the weights in {path.name} do not fit its own configuration") from error
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
@@ -105,7 +97,7 @@ def load_model(path: Path) -> tuple[Energy, ModelConfig]:
 def save_state(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
     """Write a training state: named tensors and a JSON-able mapping."""
     header = {KEY: json.dumps({"format": FORMAT, "kind": "state", **meta})}
-    write_atomically(path, to_bytes({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata=header))
+    write_whole(path, to_bytes({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata=header))
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -136,7 +128,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         meta = json.loads(header[KEY])
         version = meta["format"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadModel(f"{path.name} was not written by cf-translate") from error
     if version != FORMAT:
         raise BadModel(f"{path.name} has format {version}, this version reads {FORMAT}")

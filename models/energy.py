@@ -35,14 +35,16 @@ class EnergyConfig:
     widest: int = 64
 
     def __post_init__(self) -> None:
+        if not all(type(size) is int for size in (self.coarsest, self.finest, self.width, self.widest)):
+            raise ValueError("the sizes of a network are whole numbers")
         for name in ("coarsest", "finest"):
             size = getattr(self, name)
             if size < 2 * HEAD_RESOLUTION or size & (size - 1):
                 raise ValueError(f"{name} must be a power of two of at least {2 * HEAD_RESOLUTION}, not {size}")
         if self.finest < self.coarsest:
             raise ValueError(f"finest ({self.finest}) must not be below coarsest ({self.coarsest})")
-        if not 1 <= self.width <= self.widest:
-            raise ValueError(f"width must lie in 1..{self.widest}, not {self.width}")
+        if not 1 <= self.width <= self.widest <= 1024:
+            raise ValueError(f"the widths must rise within 1..1024, not from {self.width} to {self.widest}")
 
     def channels(self, resolution: int) -> int:
         """Channels at a resolution: `widest` at 16 px and below, halving with each octave, never under `width`."""

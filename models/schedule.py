@@ -18,6 +18,8 @@ class Stage:
     step_size: float = 4.0
 
     def __post_init__(self) -> None:
+        if type(self.resolution) is not int or type(self.steps) is not int:
+            raise ValueError("a stage's resolution and steps are whole numbers")
         if not 8 <= self.resolution <= 1024:
             raise ValueError(f"a stage's resolution must lie in 8..1024 px, not {self.resolution}")
         if not 0 <= self.steps <= 1000:

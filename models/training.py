@@ -15,7 +15,6 @@ import csv
 import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -27,13 +26,15 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from torchvision.utils import make_grid, save_image
 
-from models.checkpoint import ModelConfig, load_state, save_model, save_state, write_atomically
+from models.checkpoint import BadModel, ModelConfig, load_state, save_model, save_state, write_whole
 from models.data import Domain
 from models.energy import Energy, EnergyConfig, EnergyFunction, effective_weights, with_spectral_norm
+from models.files import whole_file
 from models.langevin import climb, from_mirror, mirrored_pyramid, pooled, uniform_start
 from models.objective import contrast
 from models.schedule import Curriculum, Ladder, Phase, Position, ladder_from_dict
 
+STATE = "state.safetensors"
 RUNAWAY = 50.0  # a gap between target and chain energies no healthy run comes near; healthy ones stay below 5
 SNAPSHOT_EVERY = 50  # iterations between the good states that the guard rolls back to
 MAX_ROLLBACKS = 5  # in a row, without a new good state between them
@@ -113,10 +114,11 @@ class Progress:
 
 
 class Trainer:
-    """Trains one energy. `source` None: chains start at noise.
+    """Trains one energy. `source` None: chains start at noise. Draws from torch's global generator, which it seeds.
 
     names: the two domains in words, for the model file. Raises FileExistsError where `run` already holds a run and
-    `resume` is False, FileNotFoundError where there is none to resume, BadModel for a broken state.
+    `resume` is False, FileNotFoundError where there is none to resume, ValueError where it was started with other
+    settings or pictures, BadModel for a broken state. A resumed run keeps the names it was started with.
     """
 
     def __init__(
@@ -144,11 +146,11 @@ class Trainer:
         self.rows: list[dict[str, str]] = []
         if resume:
             self._load()
-        elif (run / "state.safetensors").exists():
+        elif (run / STATE).exists():
             raise FileExistsError(f"{run} already holds a run; resume it or choose another folder")
         else:
             run.mkdir(parents=True, exist_ok=True)
-            write_atomically(run / "config.json", json.dumps(asdict(config), indent=1).encode())
+            write_whole(run / "config.json", json.dumps(asdict(config), indent=1).encode())
             self.good = self.state()
 
     def train(
@@ -160,12 +162,13 @@ class Trainer:
         stop: Callable[[], bool] = lambda: False,
         report: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
-        """Train until the curriculum is done, `minutes` or `iterations` in all are over, or stop() is true.
+        """Train until the curriculum is done, `iterations` in all or `minutes` from now are over, or stop() is true.
 
         Saves before it returns, also when it is interrupted, and every `save_every` seconds. `report` hears of every
         iteration. Raises Diverged.
         """
-        total = min(self.config.curriculum.iterations, iterations or self.config.curriculum.iterations)
+        whole = self.config.curriculum.iterations
+        total = whole if iterations is None else min(whole, iterations)
         begin = saved = time.monotonic()
         slowest = 0.0
         try:
@@ -187,8 +190,8 @@ class Trainer:
     # One iteration ---------------------------------------------------------------------------------------------------
 
     def _iterate(self, total: int) -> Progress:
-        if self.iteration % SNAPSHOT_EVERY == 0 and self.rollbacks == 0:
-            self.good = self.state()
+        # Whether this state is a good one shows only when an iteration has gone well from here.
+        candidate = self.state() if self.iteration % SNAPSHOT_EVERY == 0 and self.rollbacks == 0 else None
         position = self.config.curriculum.at(self.iteration)
         pairs, change = self._draw(position)
         terms = self._learn(pairs, position)
@@ -199,6 +202,7 @@ class Trainer:
         gap = abs(progress.target_energy - progress.chain_energy)
         if not math.isfinite(gap + progress.penalty + change) or gap > RUNAWAY:
             return replace(progress, event=self._roll_back())
+        self.good = candidate or self.good
         self.iteration += 1
         if self.iteration % SNAPSHOT_EVERY == 0:
             self.rollbacks = 0
@@ -242,7 +246,9 @@ class Trainer:
             torch.stack([term.loss for term in terms]).sum().backward()
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.curriculum.phases[position.stage].learning_rate
-        torch.nn.utils.clip_grad_norm_(self.energy.parameters(), self.config.gradient_clip)
+        steepness = torch.nn.utils.clip_grad_norm_(self.energy.parameters(), self.config.gradient_clip)
+        if not torch.isfinite(steepness):
+            return math.nan, math.nan, math.nan
         self.optimiser.step()
         self._average()
         newest = terms[-1]
@@ -307,13 +313,10 @@ class Trainer:
         return {name: value.detach().clone() for name, value in state.items()}
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-
-        self.energy.load_state_dict(part("energy."))
-        self.average.load_state_dict(part("average."))
+        self.energy.load_state_dict(_part(state, "energy."))
+        self.average.load_state_dict(_part(state, "average."))
         moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in part("adam.").items():
+        for name, value in _part(state, "adam.").items():
             number, key = name.split(".", 1)
             moments.setdefault(int(number), {})[key] = value.clone()
         groups = self.optimiser.state_dict()["param_groups"]
@@ -326,12 +329,18 @@ class Trainer:
         """Write state, model and log, each whole or not at all."""
         tensors = {f"now.{k}": v for k, v in self.state().items()} | {f"good.{k}": v for k, v in self.good.items()}
         save_state(
-            self.run_folder / "state.safetensors", tensors,
-            {"config": asdict(self.config), "seconds": self.seconds, "rollbacks": self.rollbacks},
+            self.run_folder / STATE, tensors,
+            {
+                "config": asdict(self.config), "names": self.names, "data": self._data(),
+                "seconds": self.seconds, "rollbacks": self.rollbacks, "rows": len(self.rows),
+            },
         )  # fmt: skip
         model = self.model_config()
         wanted = Energy(model.network).state_dict().keys()
-        weights = {k: v for k, v in self.average.state_dict().items() if k in wanted}
+        # A blow-up that the guard has not seen yet must not reach the model that people use.
+        sane = all(bool(torch.isfinite(v).all()) for v in self.average.state_dict().values())
+        average = self.average.state_dict() if sane else _part(self.good, "average.")
+        weights = {k: v for k, v in average.items() if k in wanted}
         save_model(self.run_folder / "model.safetensors", weights, model)
         self._write_log()
 
@@ -352,19 +361,27 @@ class Trainer:
         return curriculum.ladder.up_to(curriculum.ladder.stages[newest].resolution)
 
     def _load(self) -> None:
-        path = self.run_folder / "state.safetensors"
+        path = self.run_folder / STATE
         if not path.exists():
             raise FileNotFoundError(f"{self.run_folder} holds no run to resume")
         tensors, meta = load_state(path)
         if meta["config"] != json.loads(json.dumps(asdict(self.config))):
             raise ValueError(f"{self.run_folder} was started with other settings; resume it with the same ones")
-        self._restore({k.removeprefix("now."): v for k, v in tensors.items() if k.startswith("now.")})
-        self.good = {k.removeprefix("good."): v for k, v in tensors.items() if k.startswith("good.")}
-        self.seconds, self.rollbacks = float(meta["seconds"]), int(meta["rollbacks"])
+        if meta["data"] != self._data():
+            raise ValueError(f"{self.run_folder} was started with other pictures; resume it with the same folders")
+        try:
+            self._restore(_part(tensors, "now."))
+            self.good = _part(tensors, "good.")
+            self.seconds, self.rollbacks, self.names = meta["seconds"], meta["rollbacks"], tuple(meta["names"])
+        except (KeyError, RuntimeError) as error:
+            raise BadModel(f"{path.name} is not a whole training state") from error
         log = self.run_folder / "log.csv"
         if log.exists():
             with log.open(newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["iteration"]) < self.iteration]
+                self.rows = list(csv.DictReader(file))[: meta["rows"]]
+
+    def _data(self) -> list[str | None]:
+        return [domain.digest if domain is not None else None for domain in (self.target, self.source)]
 
     def _log(self, progress: Progress) -> None:
         if progress.iteration % LOG_EVERY == 0 or progress.event:
@@ -376,7 +393,7 @@ class Trainer:
         writer = csv.DictWriter(text, COLUMNS)
         writer.writeheader()
         writer.writerows(self.rows)
-        write_atomically(self.run_folder / "log.csv", text.getvalue().encode())
+        write_whole(self.run_folder / "log.csv", text.getvalue().encode())
 
     def sheet(self, count: int = 8) -> Path:
         """Write a sample sheet of the averaged model: fixed sources over their translations, or pictures from noise."""
@@ -394,7 +411,10 @@ class Trainer:
         grid = make_grid(torch.cat(shown).clamp(-1, 1).cpu(), nrow=count, value_range=(-1, 1), normalize=True)
         path = self.run_folder / "samples" / f"{self.iteration:06d}.png"
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        save_image(grid, temporary, format="png")
-        os.replace(temporary, path)
+        with whole_file(path) as file:
+            save_image(grid, file, format="png")
         return path
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

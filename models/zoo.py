@@ -27,6 +27,8 @@ def locate(name: str) -> Path:
 
     Raises BadModel with a sentence that lists what is known.
     """
+    if not name:
+        raise BadModel(f"a model needs a name; known are: {', '.join(shipped())}")
     if name in shipped():
         return SHIPPED / f"{name}.safetensors"
     path = Path(name)

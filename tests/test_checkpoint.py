@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.checkpoint import KEY, BadModel, digest, load_model, load_state, save_model, save_state, write_atomically
+from models.checkpoint import KEY, BadModel, digest, load_model, load_state, save_model, save_state, write_whole
 from models.zoo import card, locate, shipped
 
 
@@ -59,8 +59,27 @@ def test_what_is_not_a_model_is_refused_with_a_sentence(tiny_model: Path, tmp_pa
     _header(tiny_model, tmp_path / "odd.safetensors", strength=7)
     _header(tiny_model, tmp_path / "huge.safetensors", network={"coarsest": 16, "finest": 32, "width": 8, "widest": 17})
     _header(tiny_model, tmp_path / "strange.safetensors", network={"depth": 3})
+    _header(tiny_model, tmp_path / "deep.safetensors", network="[" * 100_000)
+    _header(tiny_model, tmp_path / "vast.safetensors", network={"widest": 2_000_000})
+    _header(tiny_model, tmp_path / "half.safetensors", network={"width": 8.5})
     save_state(tmp_path / "state.safetensors", {"a": torch.ones(1)}, {})
-    names = ["evil", "zip", "cut", "empty", "foreign", "missing", "future", "odd", "huge", "strange", "state", "absent"]
+    names = [
+        "evil",
+        "zip",
+        "cut",
+        "empty",
+        "foreign",
+        "missing",
+        "future",
+        "odd",
+        "huge",
+        "strange",
+        "state",
+        "absent",
+        "deep",
+        "vast",
+        "half",
+    ]
     for name in names:
         with pytest.raises(BadModel) as caught:
             load_model(tmp_path / f"{name}.safetensors")
@@ -79,14 +98,14 @@ def test_weights_that_are_not_numbers_are_refused(tiny_model: Path, tmp_path: Pa
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "file"
-    write_atomically(path, b"old")
+    write_whole(path, b"old")
 
     def fail(handle: int) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, b"new")
+        write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

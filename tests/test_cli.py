@@ -140,6 +140,26 @@ def test_two_pictures_of_one_name_do_not_overwrite_each_other(tiny_model: Path, 
         assert kept.size == (100, 75)
 
 
+def test_no_output_writes_over_a_source_or_another_output(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    here, there = tmp_path / "p.png", tmp_path / "in" / "p.png"
+    there.parent.mkdir()
+    for path in (here, there):
+        Image.open(photo).save(path)
+    before = here.read_bytes()
+    for extras in (
+        ("--strip", here),
+        ("-o", tmp_path / "o.png", "--strip", tmp_path / "o.png"),
+        ("--gif", tmp_path / "x.gif", "--strip", tmp_path / "x.gif"),
+        ("--gif", tmp_path / "x.mp4"),
+        ("--strip", tmp_path / "x.txt"),
+    ):
+        assert translate(here, "-m", tiny_model, *extras).exit_code == 2
+    result = translate(there, here, "-m", tiny_model, "-o", tmp_path)
+    assert result.exit_code == 1, "the one would write over the other, the other over itself"
+    assert here.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "p.png"]
+
+
 def test_the_source_is_never_written_over(tiny_model: Path, photo: Path) -> None:
     before = photo.read_bytes()
     result = translate(photo, "-m", tiny_model, "-o", photo)
@@ -214,6 +234,10 @@ def test_training_with_few_pictures_and_a_broken_one_gives_a_model_and_resumes(t
     assert again.exit_code == 1
     assert "already holds a run" in again.stderr
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    assert run(*common, "--resume", "--preset", 64).exit_code == 2
+    swapped = run("train", "--source", target, "--target", source, "--out", tmp_path / "run", "--resume")
+    assert swapped.exit_code == 1
+    assert "other pictures" in swapped.stderr
     assert run(*common, "--resume", "--minutes", 0.08).exit_code == 0
     assert (tmp_path / "run" / "model.safetensors").read_bytes() != before
 

@@ -299,6 +299,7 @@ class Brighter:
     """Stands for a translator: the picture made brighter by its strength."""
 
     name = "brighter"
+    device = torch.device("cpu")
 
     def __call__(self, picture: Image.Image, *, strength: float | None) -> SimpleNamespace:
         return SimpleNamespace(picture=picture.point(lambda level: min(int(level + 50 * (strength or 1)), 255)))

@@ -119,6 +119,23 @@ def test_the_guard_rolls_back_from_an_injected_blow_up_and_says_so(tmp_path: Pat
         assert [row["event"] for row in csv.DictReader(file) if row["event"]] == events
 
 
+def test_a_blow_up_just_before_a_snapshot_does_not_become_the_good_state(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("models.training.SNAPSHOT_EVERY", 4)
+    run = trainer(tmp_path)
+    heard: list[str] = []
+
+    def sabotage(progress: Progress) -> None:
+        heard.append(progress.event)
+        if progress.iteration == 7 and not any(heard):
+            with torch.no_grad():
+                run.energy.project.weight.fill_(float("nan"))
+            run.save()
+            load_model(tmp_path / "model.safetensors")
+
+    run.train(report=sabotage)
+    assert [event for event in heard if event] == ["blew up at iteration 8, rolled back to 4"]
+
+
 def test_a_training_that_blows_up_for_ever_gives_up_with_a_sentence_and_a_sane_model(tmp_path: Path) -> None:
     run = trainer(tmp_path)
 
@@ -148,6 +165,8 @@ def test_a_run_is_neither_overwritten_nor_made_up(tmp_path: Path) -> None:
         trainer(tmp_path / "run")
     with pytest.raises(ValueError, match="other settings"):
         trainer(tmp_path / "run", config=replace(CONFIG, seed=3), resume=True)
+    with pytest.raises(ValueError, match="other pictures"):
+        trainer(tmp_path / "run", source=None, resume=True)
 
 
 def test_batches_are_augmented_in_range_and_repeatable() -> None:

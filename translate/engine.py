@@ -20,7 +20,7 @@ from models.checkpoint import ModelConfig, digest, load_model
 from models.energy import HEAD_RESOLUTION, Energy
 from models.langevin import Step, climb, from_mirror, mirrored_pyramid
 from models.schedule import Ladder
-from models.zoo import locate
+from models.zoo import FILE_NAME, locate
 from translate import __version__
 from translate.frames import Frame, saliency
 from translate.pictures import Photo, open_picture
@@ -31,7 +31,7 @@ LONGEST = 8  # the working copy is at most this many times longer than the model
 PREVIEW = 512  # short side, in pixels, of the pictures that frames show
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """What a translation gives.
 
@@ -73,7 +73,9 @@ class Translator:
         chosen = pick_device(device)
         path = locate(os.fspath(name))
         energy, config = load_model(path)
-        label = path.stem if path.stem != "model" else Path(name).name
+        local = Path(name)
+        folder = local.resolve() if local.is_dir() else path.resolve().parent if local.is_file() else local
+        label = folder.name if path.name == FILE_NAME else path.stem
         return cls(energy, config, name=label, digest=digest(path), device=chosen)
 
     def __call__(
@@ -119,7 +121,10 @@ class Translator:
         seed: int = 0,
         watch: Callable[[Frame], None] | None = None,
     ) -> list[Result]:
-        """Translate several pictures; those whose working copies have the same shape share their forward passes."""
+        """Translate several pictures; those whose working copies have the same shape share their forward passes.
+
+        Holds all of them in memory. Arguments as for a call. Raises BadPicture, ValueError.
+        """
         begin = time.perf_counter()
         ladder, working = self._plan(strength, steps, size)
         photos = [_photo(picture) for picture in pictures]
@@ -136,10 +141,14 @@ class Translator:
                         watch(frame)
             for place, number in enumerate(members):
                 films[number] = tuple(row[place] for row in rows)
+        finished = [
+            film[-1].onto(np.asarray(photo.rgb)) if film else photo.rgb.copy()
+            for photo, film in zip(photos, films, strict=True)
+        ]
         seconds, made = (time.perf_counter() - begin) / max(1, len(photos)), self._made(strength, ladder, working, seed)
         return [
-            Result(film[-1].onto(np.asarray(photo.rgb)) if film else photo.rgb.copy(), film, made, seconds, photo)
-            for photo, film in zip(photos, films, strict=True)
+            Result(picture, film, made, seconds, photo)
+            for picture, film, photo in zip(finished, films, photos, strict=True)
         ]
 
     def check(self, *, strength: float | None = None, steps: int | None = None, size: int | None = None) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import torch
 from PIL import Image
 
 from translate.squeeze import SqueezeFeatures, as_tensor, nearby_features
@@ -285,6 +286,7 @@ class Direction(Protocol):
     """What `evaluate_folders` needs of a translator."""
 
     name: str
+    device: torch.device
 
     def __call__(self, picture: Picture, *, strength: float | None) -> Any:
         """Returns something whose `picture` is the translation."""
@@ -312,7 +314,7 @@ def evaluate_folders(
     strengths: None is the model's own. bars shows progress; say hears of files that were skipped.
     Raises BadPicture, FeaturesError, ValueError.
     """
-    network = SqueezeFeatures.load(features or nearby_features())
+    network = SqueezeFeatures.load(features or nearby_features(), translator.device)
     train_source, train_target = train_source or _training_twin(source), train_target or _training_twin(target)
     sources = read_folder(source, size, say)
     targets, train_sources, train_targets = (
@@ -331,15 +333,16 @@ def evaluate_folders(
         )
         if len(pairs) < len(sources):
             notes.append(f"Folder {translated.name} has only {len(pairs)} of the {len(sources)} sources.")
-    for strength in strengths:
+    for strength in dict.fromkeys(strengths):
         row = translator.name if strength is None else f"{translator.name}, strength {strength:g}"
         rows[row] = bench.measure(_translations(translator, bench.sources, strength, bars, row))
     return Report(rows, tuple(notes))
 
 
 def _training_twin(folder: Path) -> Path | None:
-    twin = folder.with_name(folder.name.replace("test", "train"))
-    return twin if twin != folder and twin.is_dir() else None
+    folder = folder.resolve()
+    twin = folder.with_name(folder.name.replace("test", "train", 1))
+    return twin if folder.name.startswith("test") and twin.is_dir() else None
 
 
 def read_folder(folder: Path, size: int, say: Callable[[str], None]) -> Mapping[str, Picture]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from models.checkpoint import write_atomically
+from models.checkpoint import write_whole
 from models.langevin import enlarge
 from translate.detail import carry
 
@@ -22,7 +22,7 @@ GIF_SIDE = 320  # longest side of an animation's pictures: a GIF of forty larger
 LINGER = 8  # how many frame times the last picture of an animation stays
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One step of a chain.
 
@@ -53,13 +53,13 @@ def saliency(frames: Sequence[Frame]) -> NDArray[np.float32]:
     """How much each pixel was moved, summed over the steps and averaged over colours: (h, w), on the [-1, 1] scale.
 
     The generative saliency of CF-EBM (Zhao, Xie, Li, ICLR 2021), at the resolution of the last stage; what coarse
-    stages moved is enlarged and added.
+    stages moved is enlarged and added. (1, 1) without frames.
     """
     if not frames:
         return np.zeros((1, 1), np.float32)
     total = change = torch.zeros_like(frames[0].state)
     for frame in frames:
-        if frame.state.shape != change.shape:
+        while frame.state.shape != change.shape:  # a stage may have had no steps
             total, change = enlarge(total), enlarge(change)
         total = total + (frame.state - frame.source - change).abs()
         change = frame.state - frame.source
@@ -86,10 +86,10 @@ def save_gif(source: Image.Image, frames: Sequence[Frame], path: Path, milliseco
     for picture in pictures:
         picture = picture.copy()
         picture.thumbnail((GIF_SIDE, GIF_SIDE))
-        small.append(picture.quantize(128))
+        small.append(picture.quantize(256))
     buffer = io.BytesIO()
     times = [milliseconds * LINGER] + [milliseconds] * (len(small) - 2) + [milliseconds * LINGER]
     small[0].save(
         buffer, "GIF", save_all=True, append_images=small[1:], duration=times[: len(small)], loop=0, optimize=False
     )
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())

@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import os
-import secrets
 import struct
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
+
+from models.files import whole_file
 
 # Pillow warns of large pictures, for which we have our own limit, and of odd metadata, which we read round.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -480,7 +481,7 @@ def save_picture(
     if like is not None and like.alpha is not None:
         picture = _with_alpha(picture, like.alpha, format)
     try:
-        with _whole_file(path) as file:
+        with whole_file(path) as file:
             picture.save(file, format, **options)
     except (OSError, ValueError, OverflowError, RuntimeError, MemoryError, struct.error) as error:
         raise BadPicture(path.name, _why_unsaved(error, path)) from error
@@ -566,22 +567,6 @@ def how_made(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         record = json.loads(cast(str, text))
         return record if isinstance(record, dict) else None
     return None
-
-
-@contextlib.contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes path's place when all is safe on the disk, and vanishes on any exception."""
-    part = path.with_name(f".{_MAKER}-{secrets.token_hex(8)}.part")
-    try:
-        with part.open("x+b") as file:  # not by tempfile, whose files only their owner may read
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
 
 
 def _why_unsaved(error: Exception, path: Path) -> str:
@@ -693,13 +678,13 @@ def _cached(
         return np.load(kept, mmap_mode="c"), known
     try:
         key.parent.mkdir(parents=True, exist_ok=True)
-        with _whole_file(kept) as file:
+        with whole_file(kept) as file:
             _npy_header(file, shape)
             # Not into a memory map: on a full disk that ends the process, where write() raises.
             count = sum(1 for square in squares if file.write(square.tobytes()))
             file.seek(0)
             _npy_header(file, (count, *shape[1:]))  # numpy leaves room in it for any count
-        with _whole_file(report) as file:
+        with whole_file(report) as file:
             file.write(json.dumps([[error.name, error.reason] for error in bad]).encode())
     except OSError as error:
         reason = f"the cache of training pictures cannot be written ({error.strerror})"
