@@ -383,8 +383,12 @@ def export_model(
     name: Annotated[str, typer.Argument(help="A run folder, a file, a shipped name, or owner/name.")],
     file: Annotated[Path, typer.Argument(help="The model file to write, FILE.safetensors.")],
     strength: Strength = None,
+    reach: Annotated[
+        float | None,
+        typer.Option(help="How far the mirror of the pixel box lies: nearer to 1, whites and blacks move less."),
+    ] = None,
 ) -> None:
-    """Write a model to a file of its own, with another default strength if wanted."""
+    """Write a model to a file of its own, with another default strength or reach if wanted."""
     with _sentences():
         from dataclasses import replace
 
@@ -394,7 +398,11 @@ def export_model(
         if file.suffix != ".safetensors":
             _usage(f"{file.name} must end with .safetensors")
         energy, config = load_model(locate(name))
-        save_model(file, energy.state_dict(), config if strength is None else replace(config, strength=strength))
+        if strength is not None:
+            config = replace(config, strength=strength)
+        if reach is not None:
+            config = replace(config, ladder=replace(config.ladder, reach=reach))
+        save_model(file, energy.state_dict(), config)
         typer.echo(file)
 
 

@@ -294,6 +294,9 @@ def test_an_exported_model_keeps_its_weights_and_takes_another_strength(tiny_mod
     assert run("models", "export", tiny_model, tmp_path / "mine.safetensors", "--strength", 1.25).exit_code == 0
     shown = [json.loads(run("models", "show", path).stdout) for path in (tiny_model, tmp_path / "mine.safetensors")]
     assert shown[1] == {**shown[0], "strength": 1.25}
+    assert run("models", "export", tiny_model, tmp_path / "near.safetensors", "--reach", 1.01).exit_code == 0
+    assert json.loads(run("models", "show", tmp_path / "near.safetensors").stdout)["ladder"]["reach"] == 1.01
+    assert run("models", "export", tiny_model, tmp_path / "over.safetensors", "--reach", 1).exit_code == 1
     assert run("models", "export", tiny_model, tmp_path / "mine.bin").exit_code == 2
     assert run("models", "export", tiny_model, tmp_path / "zero.safetensors", "--strength", 0).exit_code == 1
 
