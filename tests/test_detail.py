@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from models.langevin import from_mirror, to_mirror
 from translate import detail
-from translate.detail import REACH, carry
+from translate.detail import carry, from_tone, to_tone
 
 
 def small(picture: NDArray[np.uint8], width: int, height: int) -> Tensor:
@@ -31,13 +30,13 @@ def test_no_change_gives_the_picture_back_exactly(size: tuple[int, int]) -> None
 
 
 def test_the_same_shift_everywhere_is_that_shift_at_full_size() -> None:
-    """A shift in mirror coordinates, where changes live: full-size pixels move by it whatever their colour."""
+    """A shift of tones, where changes live: full-size pixels move by it whatever their colour."""
     picture = textured(300, 400)
     source = small(picture, 64, 48)
     shift = torch.tensor([0.3, -0.2, 0.1])
-    result = from_mirror(to_mirror(source, REACH) + shift.view(1, 3, 1, 1), REACH)
+    result = from_tone(to_tone(source) + shift.view(1, 3, 1, 1))
     pixels = torch.from_numpy(picture).float() / 127.5 - 1
-    expected = (from_mirror(to_mirror(pixels, REACH) + shift, REACH) + 1) * 127.5
+    expected = (from_tone(to_tone(pixels) + shift) + 1) * 127.5
     assert np.abs(carry(picture, source, result) - expected.clamp(0, 255).numpy()).max() <= 1
 
 
