@@ -2,8 +2,8 @@
 
 All of it happens on a scale of tones that is stretched towards white, as the chain's mirror coordinates are
 (models/langevin.py): a change that is right for an apple does not tint the white pixels beside it, which the small copy
-cannot tell apart. The dark half is left as it is: stretched, the noise of a saturated colour's empty channels would grow
-into speckle.
+cannot tell apart. The dark half is left as it is: stretched, the noise of a saturated colour's empty channels would
+grow into speckle.
 
 The change is explained, in small windows, by a local affine transform of the source (a guided filter with the source as
 its guide: He & Sun, "Fast Guided Filter", 2015, here with a colour guide and regularised towards the identity). Its
