@@ -18,6 +18,7 @@ from models.checkpoint import write_whole
 from models.langevin import enlarge
 from translate.detail import carry
 
+GIF_FRAMES = 32  # at most, at even distances: more of them weigh more than they show
 GIF_SIDE = 320  # longest side of an animation's pictures: a GIF of forty larger ones weighs tens of megabytes
 LINGER = 8  # how many frame times the last picture of an animation stays
 
@@ -81,7 +82,8 @@ def make_strip(source: Image.Image, frames: Sequence[Frame], count: int = 8) -> 
 
 def save_gif(source: Image.Image, frames: Sequence[Frame], path: Path, milliseconds: int = 80) -> None:
     """Write an animation from the source to the last frame, longest side at most 320 px. Raises OSError."""
-    pictures = [Image.fromarray(frames[0].preview) if frames else source.copy(), *(frame.picture for frame in frames)]
+    places = sorted(set(np.linspace(0, len(frames) - 1, GIF_FRAMES).round().astype(int).tolist())) if frames else []
+    pictures = [Image.fromarray(frames[0].preview) if frames else source.copy(), *(frames[n].picture for n in places)]
     small = []
     for picture in pictures:
         picture = picture.copy()
