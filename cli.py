@@ -211,6 +211,7 @@ def train(
     if resume and (preset is not None or seed is not None):
         _usage("a resumed run keeps its own preset and seed")
     with _sentences():
+        from models.checkpoint import FILE_NAME
         from models.data import Domain
         from models.presets import preset as training_preset
         from models.training import STATE, Trainer, read_config
@@ -238,7 +239,7 @@ def train(
             domains = domain(target), None if source is None else domain(source)
             trainer = Trainer(out, config, *domains, names=names, device=processor, resume=resume)
         _train_with_display(trainer, minutes)
-        typer.echo(out / "model.safetensors")
+        typer.echo(out / FILE_NAME)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from models.files import whole_file
 from models.schedule import Ladder, ladder_from_dict
 
 FORMAT = 1
+FILE_NAME = "model.safetensors"  # what a run folder and a Hub repository call their model
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
 
 
@@ -33,7 +34,8 @@ class BadModel(ValueError):
 class ModelConfig:
     """Everything but the weights.
 
-    network: the shape of the energy. ladder: the coarse-to-fine chain it was trained with. strength: the chain length
+    network: the shape of the energy. ladder: the coarse-to-fine chain, with the steps
+    it was trained with. strength: the chain length
     that looked best on test pictures, relative to training; the default at use. source, target: the two domains in
     words ("apples", "oranges"); a source of None means that chains start at noise. trained: notes for people, such as
     iterations and seconds.
@@ -75,7 +77,7 @@ def load_model(path: Path) -> tuple[Energy, ModelConfig]:
     """
     tensors, meta = _read(path)
     if meta.get("kind") != "model":
-        raise BadModel(f"{path.name} is a training state, not a model; use model.safetensors beside it")
+        raise BadModel(f"{path.name} is a training state, not a model; use {FILE_NAME} beside it")
     try:
         config = _config(meta)
     except (KeyError, TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ class Domain:
             raise ValueError(f"pictures must be uint8 (N, 3, S, S), not {pictures.dtype} {pictures.shape}")
         self._pictures = pictures
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Names these very pictures, whatever their files are called."""
         return hashlib.sha256(np.ascontiguousarray(self._pictures).data).hexdigest()[:12]

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from torchvision.utils import make_grid, save_image
 
-from models.checkpoint import BadModel, ModelConfig, load_state, save_model, save_state, write_whole
+from models.checkpoint import FILE_NAME, BadModel, ModelConfig, load_state, save_model, save_state, write_whole
 from models.data import Domain
 from models.energy import Energy, EnergyConfig, EnergyFunction, effective_weights, with_spectral_norm
 from models.files import whole_file
@@ -341,7 +341,7 @@ class Trainer:
         sane = all(bool(torch.isfinite(v).all()) for v in self.average.state_dict().values())
         average = self.average.state_dict() if sane else _part(self.good, "average.")
         weights = {k: v for k, v in average.items() if k in wanted}
-        save_model(self.run_folder / "model.safetensors", weights, model)
+        save_model(self.run_folder / FILE_NAME, weights, model)
         self._write_log()
 
     def model_config(self) -> ModelConfig:

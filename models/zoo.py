@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.checkpoint import BadModel
+from models.checkpoint import FILE_NAME, BadModel
 
 SHIPPED = Path(__file__).parent / "weights"
 CARDS = Path(__file__).parent / "cards"
-FILE_NAME = "model.safetensors"  # what a run folder and a Hub repository call their model
 
 
 def shipped() -> list[str]:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from models.checkpoint import ModelConfig, digest, load_model
+from models.checkpoint import FILE_NAME, ModelConfig, digest, load_model
 from models.energy import HEAD_RESOLUTION, Energy
 from models.langevin import Step, climb, from_mirror, mirrored_pyramid
 from models.schedule import Ladder
-from models.zoo import FILE_NAME, locate
+from models.zoo import locate
 from translate import __version__
 from translate.frames import Frame, saliency
 from translate.pictures import Photo, open_picture
