@@ -228,27 +228,35 @@ class Kind:
     alpha: dict[tuple[int, int], int] = field(default_factory=dict)  # {}: opaque
     profile: bool = False
     note: str = ""  # a part of the only note
+    outcome: str = ""  # what is done to it, in words
 
 
 # What some kinds become, as arguments of Kind.
 Outcome = dict[str, Any]
 SHADES: Outcome = {"size": (4, 4), "pixels": {(x, 0): (v, v, v) for x, v in enumerate((0, 64, 128, 255))}}
 BITS: Outcome = {"size": (4, 4), "pixels": {(0, 0): (0, 0, 0), (3, 0): WHITE}}
-DEEP: Outcome = {**SHADES, "note": "read at 8 bits"}
+DEEP: Outcome = {**SHADES, "note": "read at 8 bits", "outcome": "its white is white"}
 BLANK: Outcome = {"size": (4000, 3000), "pixels": {(9, 9): WHITE}}
 STRIP: Outcome = {"size": (3000, 20), "pixels": {(5, 5): RED, (2999, 19): BLUE}}
-INK: Outcome = {"size": (9, 9), "pixels": {(4, 4): lab(60, 60, 40)}, "within": 2}
+INK: Outcome = {
+    "size": (9, 9),
+    "pixels": {(4, 4): lab(60, 60, 40)},
+    "within": 2,
+    "outcome": "colours by its profile, saved as sRGB",
+}
 CYAN: Outcome = {"size": (9, 9), "pixels": {(4, 4): (0, 255, 255)}, "note": "CMYK"}
 HIDDEN: Outcome = {
     "size": (30, 10),
     "pixels": {(5, 5): WHITE, (15, 5): GREEN, (25, 5): BLUE},
     "alpha": {(5, 5): 0, (15, 5): 128, (25, 5): 255},
+    "outcome": "white where it is clear",
 }
 HALF_GREY: Outcome = {
     "size": (4, 4),
     "pixels": {(0, 0): GREY, (3, 0): GREY},
     "alpha": {(0, 0): 60, (3, 0): 255},
 }
+WIDE_GAMUT: Outcome = {"size": (9, 9), "within": 2, "profile": True, "outcome": "seen as sRGB"}
 ANIMATED: Outcome = {"note": "animated: the first of 3 frames was taken"}
 
 
@@ -278,10 +286,23 @@ def grey_with_rgb_profile() -> bytes:
     return grey(np.uint8, (0, 0, 255, 255), icc_profile=rgb_profile("Adobe RGB"))
 
 
+def wide_gamut(name: str, format: str, **options: object) -> bytes:
+    return encode(Image.new("RGB", (9, 9), WIDE_COLOUR), format, icc_profile=rgb_profile(name), **options)
+
+
+def as_srgb(name: str) -> tuple[int, int, int]:
+    """WIDE_COLOUR of a profile in sRGB, by the formulas."""
+    linear = (np.array(WIDE_COLOUR) / 255) ** (563 / 256)
+    wanted = 255 * linear_to_srgb(np.linalg.inv(PRIMARIES["sRGB"]) @ np.array(PRIMARIES[name]) @ linear)
+    red, green, blue = (round(value) for value in wanted)
+    return red, green, blue
+
+
 def hidden_red_on_its_side() -> bytes:
     return encode(hidden_red().transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif(Orientation=6))
 
 
+WIDE_COLOUR = (150, 110, 90)
 SIXTEEN = (0, 16448, 32896, 65535)  # 257 times 0, 64, 128 and 255
 LINEAR = (0, 13, 55, 255)  # in light what 0, 64, 128 and 255 are in sRGB
 WIDE = (-1e3, 255e3, 511e3, 1019e3)
@@ -317,7 +338,14 @@ READABLE = [
     Kind("float tiff to 255", lambda: grey(np.float32, (0, 64, 128, 255), "TIFF"), "TIFF", **DEEP),
     Kind("float tiff, wide", lambda: grey(np.float32, WIDE, "TIFF"), "TIFF", **DEEP),
     Kind("float tiff with holes", lambda: grey(np.float32, HOLES, "TIFF"), "TIFF", **DEEP),
-    Kind("16-bit rgb", lambda: png_by_hand((1, 1), 16, 2, DEEP_RGB), "PNG", (1, 1), {(0, 0): (255, 128, 0)}),
+    Kind(
+        "16-bit rgb",
+        lambda: png_by_hand((1, 1), 16, 2, DEEP_RGB),
+        "PNG",
+        (1, 1),
+        {(0, 0): (255, 128, 0)},
+        outcome="read at 8 bits",
+    ),
     Kind("1 bit", lambda: grey(bool, (0, 0, 1, 1)), **BITS),
     Kind("1 bit fax", lambda: grey(bool, (0, 0, 1, 1), "TIFF", compression="group4"), "TIFF", **BITS),
     Kind("palette", lambda: encode(corner("P"), "PNG")),
@@ -331,7 +359,28 @@ READABLE = [
     Kind("cmyk with profile", lambda: ink("TIFF", icc_profile=ink_profile()), "TIFF", **INK),
     Kind("cmyk jpeg", lambda: ink("JPEG", icc_profile=ink_profile()), "JPEG", **INK),
     Kind("cmyk with rgb profile", lambda: ink("TIFF", icc_profile=rgb_profile("Adobe RGB")), "TIFF", **CYAN),
-    Kind("grey with profile", lambda: grey(np.uint8, LINEAR, icc_profile=grey_profile(1)), within=2, **SHADES),
+    Kind(
+        "grey with profile",
+        lambda: grey(np.uint8, LINEAR, icc_profile=grey_profile(1)),
+        within=2,
+        outcome="shades by its profile",
+        **SHADES,
+    ),
+    Kind("Display P3", partial(wide_gamut, "Display P3", "PNG"), pixels={(4, 4): as_srgb("Display P3")}, **WIDE_GAMUT),
+    Kind(
+        "Adobe RGB",
+        partial(wide_gamut, "Adobe RGB", "TIFF"),
+        "TIFF",
+        pixels={(4, 4): as_srgb("Adobe RGB")},
+        **WIDE_GAMUT,
+    ),
+    Kind(
+        "Display P3 jpeg",
+        partial(wide_gamut, "Display P3", "JPEG", quality=95),
+        "JPEG",
+        pixels={(4, 4): as_srgb("Display P3")},
+        **WIDE_GAMUT,
+    ),
     Kind("grey with rgb profile", grey_with_rgb_profile, profile=True, **BITS),
     Kind(
         "profile of another kind",
@@ -340,14 +389,21 @@ READABLE = [
     ),
     Kind("profile that only leads out", lambda: encode(red(), "PNG", icc_profile=scanner_profile()), **INK),
     Kind("broken profile", lambda: encode(corner(), "PNG", icc_profile=b"rubbish" * 30), note="profile"),
-    Kind("srgb profile of another maker", lambda: encode(corner(), "PNG", icc_profile=SRGB_OF_OTHERS)),
-    *(Kind(f"orientation {turn}", partial(turned, turn)) for turn in range(1, 9)),
-    Kind("orientation 9", lambda: encode(corner(), "PNG", exif=exif(Orientation=9))),
-    Kind("orientation in jpeg", lambda: on_its_side("JPEG"), "JPEG", within=6),
-    Kind("orientation in webp", lambda: on_its_side("WEBP"), "WEBP", within=9),
-    Kind("orientation in avif", lambda: on_its_side("AVIF"), "AVIF", within=9),
-    Kind("orientation in tiff", lambda: on_its_side("TIFF"), "TIFF"),
-    Kind("orientation with alpha", hidden_red_on_its_side, **HIDDEN),
+    Kind(
+        "srgb profile of another maker",
+        lambda: encode(corner(), "PNG", icc_profile=SRGB_OF_OTHERS),
+        outcome="taken for sRGB",
+    ),
+    *(
+        Kind(f"orientation {turn}", partial(turned, turn), outcome="made upright" if turn > 1 else "")
+        for turn in range(1, 9)
+    ),
+    Kind("orientation 9", lambda: encode(corner(), "PNG", exif=exif(Orientation=9)), outcome="left as it is"),
+    Kind("orientation in jpeg", lambda: on_its_side("JPEG"), "JPEG", within=6, outcome="made upright"),
+    Kind("orientation in webp", lambda: on_its_side("WEBP"), "WEBP", within=9, outcome="made upright"),
+    Kind("orientation in avif", lambda: on_its_side("AVIF"), "AVIF", within=9, outcome="made upright"),
+    Kind("orientation in tiff", lambda: on_its_side("TIFF"), "TIFF", outcome="made upright"),
+    Kind("orientation with alpha", hidden_red_on_its_side, **{**HIDDEN, "outcome": "made upright, white where clear"}),
     Kind("broken exif", lambda: encode(corner(), "PNG", exif=b"Exif\0\0rubbish"), note="EXIF"),
     Kind("one pixel", lambda: encode(Image.new("RGB", (1, 1), GREEN), "PNG"), "PNG", (1, 1), {(0, 0): GREEN}),
     Kind("strip", lambda: encode(corner(size=(3000, 20)), "PNG"), **STRIP),
@@ -424,6 +480,35 @@ def test_unreadable(tmp_path: Path, file: Callable[[], bytes], reason: str) -> N
         assert str(raised.value) == f"{'apple.jpg' if source is path else 'picture'}: {raised.value.reason}"
         assert "\n" not in str(raised.value)
         assert str(tmp_path) not in str(raised.value)
+
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "pictures.md"
+TABLE = "| input | what becomes of it |"
+
+
+def table() -> str:
+    """Every kind of file above and its outcome, in Markdown."""
+    rows = [TABLE, "| --- | --- |"]
+    for kind in READABLE:
+        (note,) = open_picture(kind.file()).notes or ("",)
+        said = [
+            kind.outcome,
+            "transparency kept" if kind.alpha else "",
+            "saved in its own profile" if kind.profile else "",
+            f"note: “{note}”" if note else "",
+        ]
+        rows.append(f"| {kind.id} | {'; '.join(filter(None, said)) or 'taken as it is'} |")
+    for name, file, _ in UNREADABLE:
+        with pytest.raises(BadPicture) as raised:
+            open_picture(file())
+        rows.append(f"| {name} | refused: “{raised.value.reason}” |")
+    return "\n".join(rows) + "\n"
+
+
+def test_the_document_says_what_becomes_of_every_kind() -> None:
+    """python -m tests.test_pictures writes its table."""
+    assert table() in DOCUMENT.read_text(encoding="utf-8")
+    assert len(READABLE) + len(UNREADABLE) >= 30
 
 
 def test_whatever_is_damaged_gives_a_photo_or_one_sentence() -> None:
@@ -630,7 +715,7 @@ def test_saved_and_read_again(tmp_path: Path, suffix: str) -> None:
     photo = open_picture(path)
     assert photo.rgb.size == (40, 20)
     assert off(photo.rgb, (5, 5), RED) <= 9
-    assert how_made(path) == (None if suffix == ".bmp" else MADE)
+    assert how_made(path) == MADE
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
@@ -1028,3 +1113,8 @@ def test_the_record_is_json_in_the_open(tmp_path: Path) -> None:
     with Image.open(save_picture(corner(), tmp_path / "b.jpg", made=MADE)) as image:
         assert json.loads(image.getexif()[ExifTags.Base.ImageDescription]) == MADE
         assert image.getexif()[ExifTags.Base.Software] == "cf-translate"
+
+
+if __name__ == "__main__":
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(TABLE)
+    DOCUMENT.write_text(before + table() + rest[rest.find("\n\n") + 1 :], encoding="utf-8")
