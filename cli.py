@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -184,6 +185,97 @@ def _target(path: Path, output: Path | None, model: str) -> Path:
 
 
 @app.command()
+def batch(
+    source: Annotated[Path, typer.Argument(help="A folder of pictures, with folders in it.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="The folder for the results: the same tree.", show_default=False)],
+    model: Model,
+    glob: Annotated[str, typer.Option(help="Only pictures with such a name: '*.jpg', 'summer/*'.")] = "*",
+    recursive: Annotated[bool, typer.Option("--recursive/--no-recursive", help="Also the folders in it.")] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is no finished result of this very batch.")
+    ] = False,
+    format: Annotated[
+        Literal["keep", "png", "jpeg", "webp"], typer.Option(help="Of the results; keep: that of the source.")
+    ] = "keep",
+    keep_metadata: Annotated[
+        bool, typer.Option("--keep-metadata", help="Keep the EXIF of the sources, but for the place.")
+    ] = False,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.01, max=178, help="Larger pictures are refused before they are decoded.")
+    ] = 120,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Add a line of JSON for each picture to this file.")
+    ] = None,
+    strength: Strength = None,
+    steps: Annotated[int | None, typer.Option(min=0, max=1000, help="Steps of a stage at strength 1.")] = None,
+    size: Annotated[int | None, typer.Option(help="Short side of the model's working copy, in pixels.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the noise, for models whose chain has any.")] = 0,
+    device: Device = "auto",
+) -> None:
+    """Translate a folder of pictures into another one. The same call again goes on where it stopped."""
+    with _sentences():
+        from translate.plan import make_plan
+        from translate.report import Report, Summary, printable
+
+        try:
+            plan = make_plan(source, target, glob=glob, recursive=recursive, format=format)
+        except ValueError as error:
+            _usage(str(error))
+        if not plan.items and not plan.refused:
+            raise ValueError(f"{plan.source.name} holds no picture" + (f" named {glob}" if glob != "*" else ""))
+
+        from translate.batch import Settings, run, survey
+
+        settings = Settings(strength, steps, size, seed, keep_metadata, overwrite, round(max_megapixels * 1e6))
+        translator = _translator(model, device)
+        total = translator.check(strength=strength, steps=steps, size=size)
+        summary = Summary()
+        with Report(None if dry_run else report) as lines, _bars() as bars, _stop_signals() as stopped:
+            files = bars.add_task("files", total=len(plan.items))
+            to_walk = total * len(plan.items)
+            chain = bars.add_task("steps", total=to_walk, visible=not dry_run)
+            outcomes = (
+                survey(plan, translator, settings)
+                if dry_run
+                else run(plan, translator, settings, stopped=lambda: bool(stopped), step=lambda: bars.advance(chain))
+            )
+            for outcome in outcomes:
+                summary.add(outcome)
+                lines.write(outcome)
+                if outcome.status == "planned":
+                    typer.echo(f"{printable(outcome.source)} -> {printable(outcome.target or '')}")
+                for sentence in (*outcome.notes, *([outcome.reason] if outcome.reason else [])):
+                    _say(printable(f"{outcome.source}: {sentence}"))
+                if outcome.target is not None:  # else it was never among the files to do
+                    bars.advance(files)
+                    if outcome.status != "done":
+                        to_walk -= total
+                        bars.update(chain, total=to_walk)
+        typer.echo(summary)
+    if stopped:
+        _say(f"{stopped[0].name}: stopped; the same command goes on from here")
+        raise typer.Exit(128 + stopped[0])
+    if summary.without_result:
+        raise typer.Exit(FAILED if summary.all_failed else SOME_FAILED)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[signal.Signals]]:
+    """Ctrl-C and SIGTERM as they come in, for somebody who looks at the list and ends in good order."""
+    heard: list[signal.Signals] = []
+    previous = {
+        number: signal.signal(number, lambda number, frame: heard.append(signal.Signals(number)))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield heard
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@app.command()
 def train(
     target: Annotated[Path, typer.Option(help="Folder with pictures of what results should look like.")],
     out: Annotated[Path, typer.Option(help="The run folder: log, sample sheets, model, state.")],
@@ -257,8 +349,6 @@ def _removed_on_failure(folder: Path) -> Iterator[None]:
 
 
 def _train_with_display(trainer: Trainer, minutes: float | None) -> None:
-    import signal
-
     stopped: list[str] = []
     previous = {
         number: signal.signal(number, lambda number, frame: stopped.append(signal.Signals(number).name))
@@ -340,6 +430,23 @@ def evaluate(
             from rich.console import Console
 
             Console().print(table(report))
+
+
+@app.command("app")
+def serve_page(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Where the page answers; default: the first free from 7860.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="Show only this model, or these; default: all that are shipped."),
+    ] = None,
+) -> None:
+    """Show the web page, until Ctrl-C."""
+    with _sentences():
+        from app import serve
+
+        serve(port, model or ())
 
 
 @models_app.command("list")

@@ -22,6 +22,7 @@ from models.langevin import Step, climb, from_mirror, mirrored_pyramid
 from models.schedule import Ladder
 from models.zoo import locate
 from translate import __version__
+from translate.detail import carry
 from translate.frames import Frame, saliency
 from translate.pictures import Photo, open_picture
 
@@ -57,7 +58,11 @@ class Result:
 
 
 class Translator:
-    """One direction, ready to translate. One call at a time: two chains on the same processor gain nothing."""
+    """One direction, ready to translate.
+
+    Calls from several threads do not disturb each other, but gain nothing unless torch is held to fewer threads than
+    there are cores, as translate/batch.py does.
+    """
 
     def __init__(self, energy: Energy, config: ModelConfig, *, name: str, digest: str, device: torch.device) -> None:
         # channels_last makes the narrow layers of the fine stages up to twice as fast.
@@ -128,9 +133,11 @@ class Translator:
         begin = time.perf_counter()
         ladder, working = self._plan(strength, steps, size)
         photos = [_photo(picture) for picture in pictures]
-        groups: dict[tuple[int, int], list[int]] = {}
+        groups: dict[tuple[int, int, int], list[int]] = {}
         for number, photo in enumerate(photos):
-            groups.setdefault(_working_shape(photo.rgb, ladder, working), []).append(number)
+            # Noise is drawn for a whole batch: where there is some, a seed must not mean something else in company.
+            company = number if ladder.noise else 0
+            groups.setdefault((*_working_shape(photo.rgb.size, ladder, working), company), []).append(number)
         films: list[tuple[Frame, ...]] = [()] * len(photos)
         for members in groups.values():
             rows = []
@@ -141,10 +148,7 @@ class Translator:
                         watch(frame)
             for place, number in enumerate(members):
                 films[number] = tuple(row[place] for row in rows)
-        finished = [
-            film[-1].onto(np.asarray(photo.rgb)) if film else photo.rgb.copy()
-            for photo, film in zip(photos, films, strict=True)
-        ]
+        finished = [_finished(photo.rgb, film) for photo, film in zip(photos, films, strict=True)]
         seconds, made = (time.perf_counter() - begin) / max(1, len(photos)), self._made(strength, ladder, working, seed)
         return [
             Result(picture, film, made, seconds, photo)
@@ -156,6 +160,16 @@ class Translator:
         raises ValueError with one sentence."""
         ladder, _ = self._plan(strength, steps, size)
         return sum(stage.steps for stage in ladder.stages)
+
+    def made(
+        self, *, strength: float | None = None, steps: int | None = None, size: int | None = None, seed: int = 0
+    ) -> dict[str, object]:
+        """What these settings would leave as the `made` of a result. Raises ValueError as `check` does."""
+        return self._made(strength, *self._plan(strength, steps, size), seed)
+
+    def working_shape(self, width: int, height: int, size: int | None = None) -> tuple[int, int]:
+        """Height and width of the working copy of a picture; those with the same share their forward passes."""
+        return _working_shape((width, height), *self._plan(None, None, size))
 
     def _plan(self, strength: float | None, steps: int | None, size: int | None) -> tuple[Ladder, int]:
         if self.config.source is None:
@@ -179,7 +193,7 @@ class Translator:
 
     def _run(self, photos: Sequence[Photo], ladder: Ladder, working: int, seed: int) -> Iterator[list[Frame]]:
         """The chain over photos whose working copies have the same shape: one list of frames per step."""
-        shape = _working_shape(photos[0].rgb, ladder, working)
+        shape = _working_shape(photos[0].rgb.size, ladder, working)
         copies = np.stack([_working_copy(photo.rgb, shape, ladder) for photo in photos])
         pixels = (torch.from_numpy(copies).permute(0, 3, 1, 2).float() / 127.5 - 1).to(self.device)
         sources = mirrored_pyramid(pixels.contiguous(memory_format=torch.channels_last), ladder)
@@ -235,12 +249,21 @@ def _photo(picture: Picture) -> Photo:
     return picture if isinstance(picture, Photo) else open_picture(picture)
 
 
-def _working_shape(rgb: Image.Image, ladder: Ladder, working: int) -> tuple[int, int]:
-    """Height and width of the working copy: short side `working`, sides that pool evenly down to the coarsest stage."""
+def _finished(rgb: Image.Image, film: Sequence[Frame]) -> Image.Image:
+    """As Frame.onto, but the array of a large source is gone before that of the result becomes a picture."""
+    if not film:
+        return rgb.copy()
+    changed = carry(np.asarray(rgb), film[-1].source, film[-1].state)
+    return Image.fromarray(changed)
+
+
+def _working_shape(sides: tuple[int, int], ladder: Ladder, working: int) -> tuple[int, int]:
+    """Height and width of the working copy of a picture with these sides, width first: short side `working`, both
+    such that they pool evenly down to the coarsest stage."""
     unit = ladder.finest // ladder.coarsest
-    short, long = sorted(rgb.size)
+    short, long = sorted(sides)
     scale = min(working / short, LONGEST * working / long)
-    width, height = (max(unit, round(side * scale / unit) * unit) for side in rgb.size)
+    width, height = (max(unit, round(side * scale / unit) * unit) for side in sides)
     return height, width
 
 
