@@ -493,7 +493,7 @@ def export_model(
     strength: Strength = None,
     reach: Annotated[
         float | None,
-        typer.Option(help="How far the mirror of the pixel box lies: nearer to 1, whites and blacks move less."),
+        typer.Option(help="The nearer to 1, the stiffer is white; see models/langevin.py."),
     ] = None,
 ) -> None:
     """Write a model to a file of its own, with another default strength or reach if wanted."""

@@ -1,13 +1,14 @@
 """The chain: an iterator of downhill steps on an energy, first on a coarse picture, then on finer ones.
 
-Pixels live in the box [-1, 1], and the chain moves in it by MIRROR steps (Nemirovski & Yudin, 1983; mirrored Langevin
-dynamics: Hsieh et al., NeurIPS 2018): its state is z = atanh(x / reach), and a step is
+Pixels live in the box [-1, 1]. The chain moves in it by MIRROR steps (Nemirovski & Yudin, 1983; mirrored Langevin
+dynamics: Hsieh et al., NeurIPS 2018): its state is the TONE z = to_tone(x), and a step is
 
-    z <- z - step_size * grad_x E(x) [+ noise * N(0, I)],        x = reach * tanh(z).
+    z <- max(-1, z - step_size * grad_x E(x) [+ noise * N(0, I)]),        x = from_tone(z).
 
-A step never leaves the box, and the nearer a pixel is to black or white, the less it moves: white backgrounds stay
-white and highlights stay highlights, where plain steps with clamping paint them over. `reach` slightly above 1 keeps
-z finite on pure white.
+The scale of tones is stretched towards white, so that the nearer a pixel is to white, the less it moves: white
+backgrounds stay white and highlights stay highlights, where plain steps paint them over. The dark half is left as it
+is, since the empty channels of a saturated colour must be free to fill: a mirror on either side pins them, and pure red
+apples come out mottled.
 """
 
 from __future__ import annotations
@@ -23,22 +24,27 @@ from models.energy import EnergyFunction
 from models.schedule import Ladder
 
 
-def to_mirror(x: Tensor, reach: float) -> Tensor:
-    """Pixels in [-1, 1] -> mirror coordinates z, any shape."""
-    return torch.atanh(x / reach)
+def to_tone(x: Tensor, reach: float) -> Tensor:
+    """Pixels in [-1, 1], any shape -> tones: x / sqrt(1 - (x / reach)^2) for the light half, x for the dark one.
+
+    reach > 1 keeps the tone of pure white finite; the nearer it is to 1, the stiffer is white.
+    """
+    light = x.clamp(min=0) / reach
+    return torch.where(x > 0, x / torch.sqrt(1 - light.square()), x)
 
 
-def from_mirror(z: Tensor, reach: float) -> Tensor:
-    """Mirror coordinates z -> pixels in (-reach, reach), any shape."""
-    return reach * torch.tanh(z)
+def from_tone(z: Tensor, reach: float) -> Tensor:
+    """The inverse of `to_tone`: tones, any shape -> pixels below `reach`."""
+    light = z.clamp(min=0) / reach
+    return torch.where(z > 0, z / torch.sqrt(1 + light.square()), z)
 
 
 @dataclass(frozen=True)
 class Step:
     """One step of a chain.
 
-    z: the state after the step, (B, 3, H, W) in mirror coordinates. energy: E of the state BEFORE it, (B,), which the
-    gradient gives for nothing. resolution, index: where the step stands; index counts from 0 on each stage.
+    z: the state after the step, (B, 3, H, W) in tones. energy: E of the state BEFORE it, (B,), which the gradient gives
+    for nothing. resolution, index: where the step stands; index counts from 0 on each stage.
     """
 
     z: Tensor
@@ -63,13 +69,14 @@ def chain(
     `generator`, so that a seed means the same on every device.
     """
     for _ in range(steps):
-        x = from_mirror(z, reach).detach().requires_grad_()
+        x = from_tone(z, reach).detach().requires_grad_()
         with torch.enable_grad():
             energies = energy(x)
             (slope,) = torch.autograd.grad(energies.sum(), x)
         z = z.detach() - step_size * slope
         if noise:
             z = z + noise * torch.randn(z.shape, generator=generator).to(z)
+        z = z.clamp(min=-1)
         yield z, energies.detach()
 
 
@@ -82,9 +89,9 @@ def climb(
 ) -> Iterator[Step]:
     """The coarse-to-fine chain: all stages of the ladder, one after the other.
 
-    energy_at: resolution -> energy. start: where the first stage begins, (B, 3, h, w) in mirror coordinates. sources:
-    the source pictures at every stage's resolution, in mirror coordinates; the CHANGE that a stage has made to them
-    is carried up and added to the next finer ones. Without sources (chains from noise) the state itself is carried up.
+    energy_at: resolution -> energy. start: where the first stage begins, (B, 3, h, w) in tones. sources: the source
+    pictures at every stage's resolution, in tones; the CHANGE that a stage has made to them is carried up and added to
+    the next finer ones. Without sources (chains from noise) the state itself is carried up.
     """
     z = start
     for number, stage in enumerate(ladder.stages):
@@ -98,15 +105,15 @@ def climb(
             yield Step(z, energies, stage.resolution, index)
 
 
-def mirrored_pyramid(x: Tensor, ladder: Ladder) -> list[Tensor]:
-    """Pictures (B, 3, H, W) in [-1, 1] at the finest resolution -> mirror coordinates at each stage's."""
-    return [to_mirror(pooled(x, ladder.finest // stage.resolution), ladder.reach) for stage in ladder.stages]
+def tone_pyramid(x: Tensor, ladder: Ladder) -> list[Tensor]:
+    """Pictures (B, 3, H, W) in [-1, 1] at the finest resolution -> tones at each stage's."""
+    return [to_tone(pooled(x, ladder.finest // stage.resolution), ladder.reach) for stage in ladder.stages]
 
 
 def uniform_start(count: int, ladder: Ladder, generator: torch.Generator | None = None) -> Tensor:
-    """Where chains from noise begin: (count, 3, R, R) uniform in [-1, 1], R the coarsest resolution, mirrored."""
+    """Where chains from noise begin: (count, 3, R, R) uniform in [-1, 1], R the coarsest resolution, in tones."""
     noise = 2 * torch.rand(count, 3, ladder.coarsest, ladder.coarsest, generator=generator) - 1
-    return to_mirror(noise, ladder.reach)
+    return to_tone(noise, ladder.reach)
 
 
 def pooled(x: Tensor, factor: int) -> Tensor:

@@ -24,20 +24,20 @@ class Stage:
             raise ValueError(f"a stage's resolution must lie in 8..1024 px, not {self.resolution}")
         if not 0 <= self.steps <= 1000:
             raise ValueError(f"a stage takes 0 to 1000 steps, not {self.steps}")
-        if not 0 < self.step_size <= 100:
-            raise ValueError(f"the step size must lie in (0, 100], not {self.step_size}")
+        if not 0 < self.step_size <= 1000:
+            raise ValueError(f"the step size must lie in (0, 1000], not {self.step_size}")
 
 
 @dataclass(frozen=True)
 class Ladder:
     """The coarse-to-fine chain: its stages, coarse first, each twice as fine as the one before.
 
-    reach: how far beyond [-1, 1] the mirror of the pixel box lies (see langevin.py). noise: standard deviation of the
-    Gaussian noise of a step, in mirror coordinates; 0 makes the chain a deterministic descent.
+    reach: how stiff white is (see langevin.py). noise: standard deviation of the Gaussian noise of a step, in tones; 0
+    makes the chain a deterministic descent.
     """
 
     stages: tuple[Stage, ...]
-    reach: float = 1.02
+    reach: float = 1.01
     noise: float = 0.0
 
     def __post_init__(self) -> None:
@@ -131,3 +131,12 @@ class Curriculum:
             start += phase.iterations
         beta = 1.0 if stage == 0 else min(1.0, 2 * (iteration - start) / phase.iterations)
         return Position(stage, beta)
+
+    def learning_rate(self, iteration: int) -> float:
+        """That of the phase; in the last one it falls linearly to a twentieth, once the stage is wholly faded in."""
+        position = self.at(iteration)
+        phase = self.phases[position.stage]
+        if position.stage < len(self.phases) - 1:
+            return phase.learning_rate
+        left = max(0.0, 2 * (self.iterations - iteration) / phase.iterations)
+        return phase.learning_rate * min(1.0, 0.05 + 0.95 * left)

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from translate import detail
-from translate.detail import carry, from_tone, to_tone
+from translate.detail import carry
 
 
 def small(picture: NDArray[np.uint8], width: int, height: int) -> Tensor:
@@ -30,26 +30,11 @@ def test_no_change_gives_the_picture_back_exactly(size: tuple[int, int]) -> None
 
 
 def test_the_same_shift_everywhere_is_that_shift_at_full_size() -> None:
-    """A shift of tones, where changes live: full-size pixels move by it whatever their colour."""
     picture = textured(300, 400)
     source = small(picture, 64, 48)
     shift = torch.tensor([0.3, -0.2, 0.1])
-    result = from_tone(to_tone(source) + shift.view(1, 3, 1, 1))
-    pixels = torch.from_numpy(picture).float() / 127.5 - 1
-    expected = (from_tone(to_tone(pixels) + shift) + 1) * 127.5
-    assert np.abs(carry(picture, source, result) - expected.clamp(0, 255).numpy()).max() <= 1
-
-
-def test_white_beside_what_changes_stays_white() -> None:
-    """A 1 px checkerboard of white and red: the small copy sees pink, and its change must only reach the red."""
-    red, white = np.array([170, 30, 40]), np.array([255, 255, 255])
-    board = (np.indices((256, 256)).sum(0) % 2)[..., None]
-    picture = np.where(board, white, red).astype(np.uint8)
-    source = small(picture, 32, 32)
-    carried = carry(picture, source, source + torch.tensor([0.0, 0.5, 0.0]).view(1, 3, 1, 1)).astype(int)
-    moved = np.abs(carried - picture)
-    assert moved[board[..., 0] == 1].max() <= 6
-    assert moved[board[..., 0] == 0][:, 1].min() >= 30
+    expected = (torch.from_numpy(picture) + 127.5 * shift).clamp(0, 255).numpy()
+    assert np.abs(carry(picture, source, source + shift.view(1, 3, 1, 1)) - expected).max() <= 1
 
 
 def test_a_colour_transform_is_applied_to_every_pixel_so_that_all_detail_stays() -> None:

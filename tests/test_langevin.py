@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from models.energy import EnergyFunction
-from models.langevin import chain, climb, enlarge, from_mirror, mirrored_pyramid, to_mirror, uniform_start
+from models.langevin import chain, climb, enlarge, from_tone, to_tone, tone_pyramid, uniform_start
 from models.schedule import Ladder, Stage
 
-FAR = 1e4  # a mirror so far away that the box is flat: x = reach * tanh(z) is reach * z
+FAR = 1e4  # white is so far away that tones are pixels
 
 
 def bowl(x: Tensor) -> Tensor:
@@ -30,32 +30,39 @@ def ladder(*stages: Stage, noise: float = 0.0) -> Ladder:
     return Ladder(stages, reach=1.02, noise=noise)
 
 
-def test_far_from_the_mirror_a_quadratic_bowl_contracts_by_the_factor_on_paper() -> None:
-    """dz = -eta x with x = reach * z: every step multiplies x by 1 - eta * reach."""
+def test_where_tones_are_pixels_a_quadratic_bowl_contracts_by_the_factor_on_paper() -> None:
+    """dx = -eta x: every step multiplies x by 1 - eta."""
     x = torch.rand(2, 3, 4, 4, dtype=torch.float64) * 2 - 1
-    eta, steps = 0.1 / FAR, 7
-    *_, (z, _) = chain(bowl, to_mirror(x, FAR), steps, eta, reach=FAR)
-    torch.testing.assert_close(from_mirror(z, FAR), x * 0.9**steps, atol=1e-6, rtol=0)
+    *_, (z, _) = chain(bowl, to_tone(x, FAR), 7, 0.1, reach=FAR)
+    torch.testing.assert_close(from_tone(z, FAR), x * 0.9**7, atol=1e-6, rtol=0)
 
 
-def test_a_constant_slope_moves_the_mirror_coordinate_evenly() -> None:
+def test_a_constant_slope_moves_the_tone_evenly_down_to_black() -> None:
     x = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0], dtype=torch.float64).view(1, 1, 1, 5).expand(1, 3, 1, 5)
-    *_, (z, _) = chain(to_the_left, to_mirror(x, 1.02), 5, 0.2, reach=1.02)
-    torch.testing.assert_close(z, to_mirror(x, 1.02) - 1.0)
-    moved = (from_mirror(z, 1.02) - x).abs()[0, 0, 0]
-    assert moved[4] < moved[3], "white moves less than a light grey"
-    assert moved[0] < moved[1], "black moves less than a dark grey"
+    *_, (z, _) = chain(to_the_left, to_tone(x, 1.02), 5, 0.1, reach=1.02)
+    torch.testing.assert_close(z, (to_tone(x, 1.02) - 0.5).clamp(min=-1))
+    moved = (x - from_tone(z, 1.02))[0, 0, 0]
+    assert moved[4] < moved[3] < moved[2], "white moves less than a light grey, and that less than a mid grey"
+    assert moved[2].item() == pytest.approx(0.5), "the dark half moves as it is told"
+
+
+def test_the_empty_channels_of_a_pure_red_are_free_to_fill() -> None:
+    x = torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1)
+    *_, (z, _) = chain(lambda x: -to_the_left(x), to_tone(x, 1.02), 5, 0.1, reach=1.02)
+    torch.testing.assert_close(from_tone(z, 1.02)[0, 1:, 0, 0], torch.tensor([-0.5, -0.5]))
 
 
 def test_a_chain_never_leaves_the_box_however_steep_the_energy() -> None:
     x = torch.rand(1, 3, 4, 4) * 2 - 1
-    for z, _ in chain(to_the_left, to_mirror(x, 1.02), 50, 3.0, reach=1.02):
-        assert from_mirror(z, 1.02).abs().max() <= 1.02
+    for slope in (to_the_left, lambda x: -to_the_left(x)):
+        for z, _ in chain(slope, to_tone(x, 1.02), 50, 3.0, reach=1.02):
+            assert from_tone(z, 1.02).min() >= -1
+            assert from_tone(z, 1.02).max() <= 1.02
 
 
 def test_the_energy_that_a_step_reports_is_that_of_the_state_before_it_and_falls() -> None:
     x = torch.rand(2, 3, 4, 4) * 2 - 1
-    energies = [energy for _, energy in chain(bowl, to_mirror(x, 1.02), 10, 0.05, reach=1.02)]
+    energies = [energy for _, energy in chain(bowl, to_tone(x, 1.02), 10, 0.05, reach=1.02)]
     torch.testing.assert_close(energies[0], bowl(x))
     assert all(bool((late < early).all()) for early, late in pairwise(energies))
 
@@ -89,15 +96,15 @@ def test_langevin_noise_has_the_spread_on_paper() -> None:
     """z <- (1 - a) z + s N: the variance settles at s^2 / (1 - (1 - a)^2)."""
     a, s = 0.2, 0.01
     generator = torch.Generator().manual_seed(0)
-    *_, (z, _) = chain(bowl, torch.zeros(8, 3, 64, 64), 60, a / FAR, reach=FAR, noise=s, generator=generator)
+    *_, (z, _) = chain(bowl, torch.zeros(8, 3, 64, 64), 60, a, reach=FAR, noise=s, generator=generator)
     assert z.std().item() == pytest.approx(s / math.sqrt(1 - (1 - a) ** 2), rel=0.02)
 
 
 def test_the_change_of_a_coarse_stage_is_carried_up() -> None:
     """With a constant slope on the coarse stage and none on the fine one, the change is the same everywhere."""
     two = ladder(Stage(8, 3, 0.1), Stage(16, 1, 0.1))
-    x = torch.rand(1, 3, 16, 16) * 2 - 1
-    sources = mirrored_pyramid(x, two)
+    x = torch.rand(1, 3, 16, 16)  # light enough not to meet black
+    sources = tone_pyramid(x, two)
 
     def energy_at(resolution: int) -> EnergyFunction:
         return to_the_left if resolution == 8 else lambda x: 0 * to_the_left(x)
@@ -116,6 +123,6 @@ def test_chains_from_noise_carry_the_state_itself() -> None:
     torch.testing.assert_close(steps[-1].z, enlarge(start))
 
 
-def test_mirror_coordinates_lead_back() -> None:
+def test_tones_lead_back() -> None:
     x = torch.linspace(-1, 1, 101)
-    torch.testing.assert_close(from_mirror(to_mirror(x, 1.02), 1.02), x, atol=1e-6, rtol=0)
+    torch.testing.assert_close(from_tone(to_tone(x, 1.02), 1.02), x, atol=1e-6, rtol=0)

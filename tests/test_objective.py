@@ -31,3 +31,10 @@ def test_learning_raises_the_energy_of_chain_ends_against_targets() -> None:
         terms.loss.backward()
         optimiser.step()
     assert terms.target_energy < terms.chain_energy
+
+
+def test_without_a_weight_the_penalty_is_left_out() -> None:
+    target, end = torch.full((2, 3, 4, 4), 0.5), torch.ones(2, 3, 4, 4)
+    terms = contrast(lambda x: x.square().sum(dim=(1, 2, 3)), target, end)
+    assert terms.loss == terms.target_energy - terms.chain_energy
+    assert terms.penalty.isnan()

@@ -65,3 +65,10 @@ def test_presets_end_at_their_size(finest: int) -> None:
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ValueError, match="64, 128 and 256"):
         preset(100)
+
+
+def test_the_learning_rate_falls_only_at_the_very_end() -> None:
+    curriculum = Curriculum(LADDER, (Phase(10, 4, 1e-3), Phase(10, 4, 8e-4), Phase(20, 2, 4e-4)))
+    assert [curriculum.learning_rate(i) for i in (0, 9, 10, 20, 30)] == pytest.approx([1e-3, 1e-3, 8e-4, 4e-4, 4e-4])
+    assert curriculum.learning_rate(35) == pytest.approx(4e-4 * (0.05 + 0.95 / 2))
+    assert curriculum.learning_rate(40) == pytest.approx(4e-4 * 0.05)

@@ -90,12 +90,12 @@ def test_training_pulls_chains_towards_the_target(tmp_path: Path) -> None:
     config = replace(CONFIG, curriculum=Curriculum(Ladder((Stage(8, 5),)), (Phase(60, 8, 3e-3),)))
     run = trainer(tmp_path, config=config)
     run.train()
-    from models.langevin import climb, from_mirror, mirrored_pyramid
+    from models.langevin import climb, from_tone, tone_pyramid
 
     source, ladder = RED.first(8, 8), config.curriculum.ladder
-    sources = mirrored_pyramid(source, ladder)
+    sources = tone_pyramid(source, ladder)
     *_, last = climb(run.average.at, ladder, sources[0], sources)
-    moved = (from_mirror(last.z, ladder.reach) - source).mean(dim=(0, 2, 3))
+    moved = (from_tone(last.z, ladder.reach) - source).mean(dim=(0, 2, 3))
     assert moved[1] > 0.1, "green must rise"
     assert moved[1] > 3 * moved[2].abs(), "blue is the same in both domains"
 

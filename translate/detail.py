@@ -1,10 +1,5 @@
 """Any size: carry a change that was computed on a small copy over to the full-size picture, keeping all its detail.
 
-All of it happens on a scale of tones that is stretched towards white, as the chain's mirror coordinates are
-(models/langevin.py): a change that is right for an apple does not tint the white pixels beside it, which the small copy
-cannot tell apart. The dark half is left as it is: stretched, the noise of a saturated colour's empty channels would
-grow into speckle.
-
 The change is explained, in small windows, by a local affine transform of the source (a guided filter with the source as
 its guide: He & Sun, "Fast Guided Filter", 2015, here with a colour guide and regularised towards the identity). Its
 coefficients are smooth, so they enlarge well, and applied to the full-size picture they follow its every edge. What the
@@ -19,19 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-EPSILON = 0.3  # variance of tones below which a window counts as flat
-REACH = 1.02  # keeps the tone of pure white finite
+EPSILON = 0.3  # variance of pixels below which a window counts as flat
 STRIP_PIXELS = 1 << 19  # full-size pixels worked on at a time: bounds the memory, changes nothing else
-
-
-def to_tone(x: Tensor) -> Tensor:
-    """Pixels in [-1, 1], any shape -> tones: REACH times the mirror coordinate for the light half, else the pixel."""
-    return torch.where(x > 0, REACH * torch.atanh(x.clamp(min=0) / REACH), x)
-
-
-def from_tone(tone: Tensor) -> Tensor:
-    """The inverse of `to_tone`."""
-    return torch.where(tone > 0, REACH * torch.tanh(tone.clamp(min=0) / REACH), tone)
 
 
 def _box_mean(x: Tensor, radius: int) -> Tensor:
@@ -73,14 +57,14 @@ def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray
     Returns (H, W, 3) uint8. Works in horizontal strips, each exactly what the whole picture would give there.
     """
     height, width = picture.shape[:2]
-    before = to_tone(source.float().cpu())
-    change = to_tone(result.float().cpu()) - before
+    before = source.float().cpu()
+    change = result.float().cpu() - before
     slopes, offsets = affine_change(before, change, radius=max(1, min(source.shape[-2:]) // 32))
     explained = torch.einsum("oihw,ihw->ohw", slopes.unflatten(0, (3, 3)), before[0]) + offsets
     remainder = change[0] - explained
     fields = torch.cat([slopes, offsets + remainder])  # (12, h, w): enlarging is linear, so both offsets go together
     rows, columns = _enlargement(fields.shape[1], height), _enlargement(fields.shape[2], width)
-    levels = to_tone(torch.arange(256) / 127.5 - 1)
+    levels = torch.arange(256) / 127.5 - 1
     carried = np.empty_like(picture)
     step = max(1, STRIP_PIXELS // width)
     for top in range(0, height, step):
@@ -89,6 +73,6 @@ def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray
         moved = strip + local[9:]
         for colour in range(3):
             moved += local[colour:9:3] * strip[colour]
-        pixels = (from_tone(moved) + 1) * 127.5
+        pixels = (moved + 1) * 127.5
         carried[top : top + step] = pixels.round_().clamp_(0, 255).byte().permute(1, 2, 0).numpy()
     return carried

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models.checkpoint import FILE_NAME, ModelConfig, digest, load_model
 from models.energy import HEAD_RESOLUTION, Energy
-from models.langevin import Step, climb, from_mirror, mirrored_pyramid
+from models.langevin import Step, climb, from_tone, tone_pyramid
 from models.schedule import Ladder
 from models.zoo import locate
 from translate import __version__
@@ -196,13 +196,13 @@ class Translator:
         shape = _working_shape(photos[0].rgb.size, ladder, working)
         copies = np.stack([_working_copy(photo.rgb, shape, ladder) for photo in photos])
         pixels = (torch.from_numpy(copies).permute(0, 3, 1, 2).float() / 127.5 - 1).to(self.device)
-        sources = mirrored_pyramid(pixels.contiguous(memory_format=torch.channels_last), ladder)
+        sources = tone_pyramid(pixels.contiguous(memory_format=torch.channels_last), ladder)
         previews = [_preview(photo.rgb) for photo in photos]
         stages = {stage.resolution: number for number, stage in enumerate(ladder.stages)}
 
         def shown(z: Tensor, resolution: int) -> Tensor:
             factor = ladder.finest // resolution
-            x = from_mirror(z[..., : shape[0] // factor, : shape[1] // factor], ladder.reach)
+            x = from_tone(z[..., : shape[0] // factor, : shape[1] // factor], ladder.reach)
             return x.clamp(-1, 1).cpu().contiguous()
 
         befores = [shown(z, stage.resolution) for z, stage in zip(sources, ladder.stages, strict=True)]
@@ -229,7 +229,7 @@ class Translator:
 
     @torch.no_grad()
     def _energy_of(self, step: Step, reach: float) -> list[float]:
-        energies: list[float] = self._energy(from_mirror(step.z, reach), step.resolution).tolist()
+        energies: list[float] = self._energy(from_tone(step.z, reach), step.resolution).tolist()
         return energies
 
 
