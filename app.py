@@ -1,0 +1,483 @@
+"""The web page: python app.py, or cf-translate app. Layout and words only; translate/studio.py does the work."""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import io
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from html import escape
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+try:
+    import spaces  # lends a GPU for the length of a call, on hosts that have this; must come before torch
+
+    lend_gpu: Callable[[Any], Any] = spaces.GPU(duration=60)
+except ImportError:
+
+    def lend_gpu(run: Any) -> Any:
+        return run
+
+
+import gradio as gr
+import gradio.component_meta
+from gradio.media import get_image
+from gradio.utils import get_upload_folder
+from PIL import Image, ImageOps
+
+from models.zoo import shipped
+from translate.engine import Translator
+from translate.film import Film
+from translate.pictures import BadPicture
+from translate.saliency import energy_curve
+from translate.studio import KEPT, MAX_PICTURES, Batch, Moment, Studio
+from translate.turns import Busy
+
+SAMPLES = Path(__file__).parent / "samples"
+BORROWED = {"photo": "tower.jpg", "cat": "cheetah1.jpg"}  # pictures that come with gradio, for domains without samples
+MAX_FILE = "20mb"
+VIGOUR = [("Gentle", 0.6), ("Usual", 1.0), ("Bold", 1.2)]  # relative to the model's own strength
+STAGES = ("colours", "shapes", "details", "texture")  # what the stages of a chain work on, coarse first
+M_ARENA_MAX = -8  # glibc's malloc.h
+READY = "An example. Choose a photo, press **Translate** and watch it change."
+
+Updates = dict[Any, Any]  # component -> its new value or properties
+ON, OFF = {"interactive": True, "__type__": "update"}, {"interactive": False, "__type__": "update"}
+
+
+# --- what comes in and what goes wrong -----------------------------------------
+
+
+gradio.component_meta.create_or_modify_pyi = lambda *_: None  # it would write a stub beside this file
+
+
+class _Uploaded:
+    """An input of uploaded files, and nothing else. A request may name anything: gradio fetches addresses, and takes a
+    path on this machine from whoever leaves out the mark by which it knows files."""
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> Any:
+        if str(url_or_file_path).startswith(("http://", "https://")):
+            raise gr.Error("Please send the picture itself, not its address.", print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)  # type: ignore[misc]
+
+    def uploaded(self, file: Any) -> str:
+        path = str(getattr(file, "path", None) or "")
+        if not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+            raise gr.Error("Please upload the picture first.", print_exception=False)
+        return path
+
+
+class PhotoInput(_Uploaded, gr.Image):
+    """A picture that nobody opens before translate/pictures.py does: gr.Image would, and has no limits."""
+
+    def preprocess(self, payload: Any) -> Any:
+        return None if payload is None else self.uploaded(payload)
+
+    def get_block_name(self) -> str:
+        return "image"
+
+
+class PhotosInput(_Uploaded, gr.File):
+    def preprocess(self, payload: Any) -> Any:
+        return [self.uploaded(file) for file in payload or ()]
+
+    def get_block_name(self) -> str:
+        return "file"
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong, for people; the log keeps the trace of what is not theirs to mend."""
+    if isinstance(error, (BadPicture, Busy, ValueError)):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this picture here."
+    traceback.print_exception(error)
+    return "Something went wrong here; please check what you sent, or try again."
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Every error as one sentence, which gradio shows or sends."""
+    try:
+        yield
+    except Exception as error:
+        raise gr.Error(sentence(error), title="That did not work", duration=12, print_exception=False) from error
+
+
+def given(path: str | None) -> Path:
+    if not path:
+        raise ValueError("Choose a photo first.")
+    return Path(path)
+
+
+# --- what is shown -----------------------------------------------------------
+
+
+def samples_of(domain: str | None) -> list[Path]:
+    """Pictures of a domain that may be shown: our own, else one that comes with gradio."""
+    word = (domain or "").lower().rstrip("s")
+    own = sorted(SAMPLES.glob(f"{word}*.jpg")) if word else []
+    return own or ([Path(get_image(BORROWED[word]))] if word in BORROWED else [])
+
+
+def before_and_after(translator: Translator, side: int) -> tuple[Image.Image, Image.Image] | None:
+    """A sample of the source, longer side `side` px, and what becomes of it; None where there is no sample."""
+    samples = samples_of(translator.config.source)
+    if not samples:
+        return None
+    with Image.open(samples[0]) as picture:
+        before = ImageOps.fit(picture.convert("RGB"), (side, side * 2 // 3))
+    return before, translator(before, size=translator.config.ladder.finest // (2 if side < 480 else 1)).picture
+
+
+def card(translator: Translator) -> str:
+    """A sample of the source, its right half translated, for CSS."""
+    pair = before_and_after(translator, 240)
+    if pair is None:
+        return "none"
+    before, after = pair
+    before.paste(after.crop((120, 0, 240, 160)), (120, 0))
+    stream = io.BytesIO()
+    before.save(stream, "JPEG", quality=85)
+    return f"url(data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()})"
+
+
+def style(translators: Sequence[Translator]) -> str:
+    cards = (
+        f"#direction label:nth-of-type({number})::before {{ background-image: {card(translator)} }}"
+        for number, translator in enumerate(translators, 1)
+    )
+    return "\n".join([STYLE, *cards])
+
+
+def stage_name(film: Film, stage: int) -> str:
+    count = len(film.translator.config.ladder.stages)
+    return STAGES[round(stage * (len(STAGES) - 1) / max(1, count - 1))]
+
+
+def line(ahead: int) -> str:
+    return f"⏳ {'One visitor is' if ahead == 1 else f'{ahead} visitors are'} before you. You need not do anything."
+
+
+def status(moment: Moment) -> str:
+    film, done = moment.film, len(moment.film.frames)
+    if moment.ahead:
+        return line(moment.ahead)
+    if not done:
+        return "Stopped before the first step." if moment.finished else "…"
+    if not moment.finished:
+        return f"**Step {done} of {moment.total}** · {stage_name(film, film.frames[-1].stage)}"
+    if done < moment.total:
+        return f"**Stopped at step {done} of {moment.total}.** Drag the slider to look at every step so far."
+    return f"**Done: {done} steps.** Drag the slider to go back to any of them."
+
+
+def curve(film: Film, step: int) -> str:
+    count = len(film.translator.config.ladder.stages)
+    drawing = energy_curve(film.frames, step, [stage_name(film, stage) for stage in range(count)])
+    target = film.translator.config.target
+    return (
+        f"<h4>The energy on its way down</h4>{drawing}"
+        f"<p>Lower is more like {escape(target)}. Each line is one pass, from coarse to fine.</p>"
+    )
+
+
+# --- the page ----------------------------------------------------------------
+
+
+def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
+    """The page for some models, by default all that are shipped, and what its launch() wants to be given."""
+    studio = Studio(models or shipped(), Path(get_upload_folder()) / "results", lend_gpu)
+    directions = [
+        (f"{(t.config.source or name).capitalize()} → {t.config.target}", name)
+        for name, t in studio.translators.items()
+    ]
+    examples = [(str(path), name) for name, t in studio.translators.items() for path in samples_of(t.config.source)]
+
+    with gr.Blocks(title="cf-translate", delete_cache=(KEPT // 3, KEPT)) as page:
+        gr.Markdown(
+            "# One step at a time\nYour photo turns into another kind of picture, step by step. "
+            "Watch it change, stop it anywhere, and keep the step you like best.",
+            elem_id="intro",
+        )
+        direction = gr.Radio(directions, value=directions[0][1], label="What shall become what?", elem_id="direction")
+        with gr.Tab("One photo"), gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=300):
+                photo = PhotoInput(
+                    type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Your photo",
+                    buttons=[], height=260, elem_id="photo",
+                )  # fmt: skip
+                chosen = gr.Dataset(
+                    components=[gr.Image(visible=False)], samples=[[path] for path, _ in examples], type="index",
+                    label="… or take one of ours", visible=bool(examples), elem_id="examples",
+                )  # fmt: skip
+                vigour = gr.Radio(VIGOUR, value=1.0, label="How strongly?", elem_id="vigour")
+                with gr.Row(elem_id="buttons"):
+                    go = gr.Button("Translate", variant="primary", size="lg", scale=3, min_width=150, elem_id="go")
+                    halt = gr.Button("Stop", variant="stop", size="lg", scale=1, min_width=80, interactive=False,
+                                     elem_id="halt")  # fmt: skip
+            with gr.Column(scale=7, min_width=300):
+                says = gr.Markdown(READY, elem_id="says", container=False)
+                warns = gr.Markdown(elem_id="warns")
+                screen = gr.ImageSlider(
+                    before_and_after(next(iter(studio.translators.values())), 720), label="Before and after",
+                    show_label=False, format="jpeg", type="filepath", interactive=False, max_height=480,
+                    buttons=["fullscreen"], elem_id="screen",
+                )  # fmt: skip
+                with gr.Column(visible=False) as walked:
+                    step = gr.Slider(0, 1, 1, step=1, label="How far?", buttons=[], elem_id="step")
+                with gr.Column(visible=False) as finished:
+                    with gr.Row():
+                        keep = gr.Button("Save this picture", min_width=140, elem_id="keep-picture")
+                        keep_film = gr.Button("Save as animation", min_width=140, elem_id="keep-film")
+                    with gr.Row():
+                        with gr.Column(min_width=260):
+                            changed = gr.Image(
+                                label="What changed", buttons=[], interactive=False, format="jpeg", elem_id="changed"
+                            )
+                        with gr.Column(min_width=260):
+                            energies = gr.HTML(container=True, elem_id="energies")
+        with gr.Tab("Several photos"):
+            photos = PhotosInput(
+                file_count="multiple", type="filepath", label=f"Up to {MAX_PICTURES} photos", elem_id="photos"
+            )
+            with gr.Row(elem_id="buttons-many"):
+                go_many = gr.Button(
+                    "Translate all", variant="primary", size="lg", scale=3, min_width=150, elem_id="go-many"
+                )
+                halt_many = gr.Button("Stop", variant="stop", size="lg", scale=1, min_width=80, interactive=False)
+            says_many = gr.Markdown("Choose a direction above and your photos here.", elem_id="says-many")
+            gallery = gr.Gallery(label="Results", columns=3, object_fit="cover", buttons=[], elem_id="gallery")
+            archive = gr.DownloadButton("Download all (zip)", visible=False, elem_id="archive")
+        parcel = gr.File(visible=False)  # a file on its way to the visitor's disk
+
+        def take_example(number: int) -> tuple[str, str]:
+            return examples[number]
+
+        def walk(path: str, name: str, how: float, request: gr.Request) -> Iterator[Updates]:
+            yield {go: OFF, halt: ON, says: "…", warns: "", finished: gr.Column(visible=False)}
+            try:
+                for moment in studio.walk(request.session_hash or "", given(path), name, how):
+                    yield show(moment)
+            except Exception as error:  # not raised: gradio would leave the buttons as they are, and badges all over
+                yield {says: "That did not work.", warns: sentence(error)}
+            yield {go: ON, halt: OFF}
+
+        def show(moment: Moment) -> Updates:
+            film, done = moment.film, len(moment.film.frames)
+            updates: Updates = {says: status(moment), warns: moment.advice}
+            if done:
+                last = done if moment.finished else moment.total
+                updates |= {
+                    screen: (studio.picture(film, 0), studio.picture(film, done)), walked: gr.Column(visible=True),
+                    step: gr.Slider(maximum=last, value=done, interactive=moment.finished),
+                }  # fmt: skip
+            if done and moment.finished:
+                updates |= {
+                    finished: gr.Column(visible=True), energies: curve(film, done),
+                    changed: studio.changed(film),
+                }  # fmt: skip
+            return updates
+
+        def scrub(number: int, request: gr.Request) -> Updates:
+            with sentences():
+                film = studio.film(request.session_hash or "")
+                pictures = studio.picture(film, 0), studio.picture(film, int(number))
+                return {screen: pictures, energies: curve(film, int(number))}
+
+        def save(number: int, request: gr.Request) -> str:
+            with sentences():
+                return str(studio.save(studio.film(request.session_hash or ""), int(number)))
+
+        def save_film(request: gr.Request) -> str:
+            with sentences():
+                return str(studio.save_gif(studio.film(request.session_hash or "")))
+
+        def walk_many(paths: list[str] | None, name: str, request: gr.Request) -> Iterator[Updates]:
+            yield {go_many: OFF, halt_many: ON, archive: gr.DownloadButton(visible=False), gallery: [], says_many: "…"}
+            try:
+                sources = [Path(path) for path in paths or []]
+                for batch in studio.walk_many(request.session_hash or "", sources, name):
+                    yield show_many(batch)
+            except Exception as error:
+                yield {says_many: sentence(error)}
+            yield {go_many: ON, halt_many: OFF}
+
+        def show_many(batch: Batch) -> Updates:
+            done = f"{len(batch.previews)} of {batch.total} photos are done."
+            words = [line(batch.ahead) if batch.ahead else done, *(f"- {sentence}" for sentence in batch.refused)]
+            return {
+                says_many: "\n\n".join(words), gallery: [(str(path), name) for path, name in batch.previews],
+                archive: gr.DownloadButton(value=str(batch.archive or "") or None, visible=bool(batch.archive)),
+            }  # fmt: skip
+
+        def stop(request: gr.Request) -> None:
+            studio.stop(request.session_hash or "")
+
+        def leave(request: gr.Request) -> None:
+            studio.leave(request.session_hash or "")
+
+        # No limit here: the studio lets in one walk at a time, and its line can say who is busy and be left.
+        hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+        aside = {**hidden, "queue": False}
+        chosen.click(take_example, chosen, [photo, direction], **aside)
+        parts = [go, halt, says, warns, screen, walked, step, finished, changed, energies]
+        go.click(walk, [photo, direction, vigour], parts, **hidden)
+        go.click(None, js=LOOK, api_visibility="private")
+        step.input(scrub, step, [screen, energies], trigger_mode="always_last", **aside)
+        for button, function, inputs in ((keep, save, [step]), (keep_film, save_film, [])):
+            saved = button.click(function, inputs, parcel, **{**hidden, "show_progress": "minimal"})
+            saved.success(None, parcel, None, js=DOWNLOAD, api_visibility="private")
+        many = [go_many, halt_many, says_many, gallery, archive]
+        go_many.click(walk_many, [photos, direction], many, **hidden)
+        for button in (halt, halt_many):
+            button.click(stop, None, None, **aside)
+        page.unload(leave)
+        add_endpoints(studio, directions)
+    page.queue(max_size=60)
+    return page, {
+        "theme": THEME, "css": style(list(studio.translators.values())), "max_file_size": MAX_FILE, "ssr_mode": False,
+        "run_history": False, "footer_links": ["api"], "quiet": True, "allowed_paths": [],
+        "state_session_capacity": 200, "max_threads": 16,
+    }  # fmt: skip
+
+
+def add_endpoints(studio: Studio, directions: Sequence[tuple[str, str]]) -> None:
+    """The same for programs (docs/api.md)."""
+
+    def translate(photo: str, direction: str, strength: float | None) -> tuple[str, dict[str, Any]]:
+        with sentences():
+            film = studio.translate(given(photo), direction, strength)
+            energies = [round(frame.energy, 5) for frame in film.frames]
+            picture = studio.save(film, len(film.frames))
+            return str(picture), {**film.made(len(film.frames)), "energies": energies}
+
+    def animate(photo: str, direction: str, strength: float | None) -> str:
+        with sentences():
+            return str(studio.save_gif(studio.translate(given(photo), direction, strength)))
+
+    def judge(photo: str, direction: str) -> dict[str, Any]:
+        with sentences():
+            advice = studio.judge(given(photo), direction)
+            return {"fits": not advice, "advice": advice}
+
+    def list_directions() -> list[dict[str, Any]]:
+        return [
+            {"name": name, "source": t.config.source, "target": t.config.target, "strength": t.config.strength}
+            for name, t in studio.translators.items()
+        ]
+
+    with gr.Group(visible=False):
+        photo = PhotoInput(type="filepath", image_mode=None, label="photo")
+        name = gr.Radio(directions, label="direction")
+        strength = gr.Number(None, label="strength: 0 to 2, or none for the model's own")
+        picture, film, details = gr.File(label="picture"), gr.File(label="animation"), gr.JSON(label="details")
+        button = gr.Button()
+    endpoint: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "public"}
+    button.click(translate, [photo, name, strength], [picture, details], api_name="translate", **endpoint)
+    button.click(animate, [photo, name, strength], film, api_name="animate", **endpoint)
+    button.click(judge, [photo, name], details, api_name="judge", **endpoint)
+    button.click(list_directions, None, details, api_name="directions", **endpoint)
+
+
+def serve(port: int | None = None, models: Sequence[str] = ()) -> None:
+    """Show the page until the process is ended. port: by default the first free one from 7860, or what
+    GRADIO_SERVER_PORT says. Raises OSError for a port that is taken, BadModel, ValueError."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the folder goes in both cases
+    with suppress(OSError, AttributeError):  # one heap for each of its many threads would let the server grow and grow
+        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
+    with tempfile.TemporaryDirectory(prefix="cf-translate-", dir=os.environ.get("GRADIO_TEMP_DIR")) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        page, options = build(models)
+        _, address, _ = page.launch(server_port=port, prevent_thread_lock=True, **options)
+        print(f"The page is at {address}", flush=True)
+        page.block_thread()  # returns when it is interrupted
+
+
+# --- looks -------------------------------------------------------------------
+
+THEME = gr.themes.Soft(
+    primary_hue="orange",
+    secondary_hue="orange",
+    neutral_hue="stone",
+    radius_size="lg",
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+).set(  # white on the theme's own orange, and its grey on white, are too faint to read
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover_dark="*primary_600",
+    body_background_fill="*neutral_100",
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_300",
+    block_title_background_fill="none",
+    block_title_background_fill_dark="none",
+    block_title_text_color="*body_text_color",
+    block_title_text_color_dark="*body_text_color",
+    block_title_padding="0",
+    block_label_background_fill="*background_fill_primary",
+    block_label_background_fill_dark="*neutral_800",
+    checkbox_label_background_fill_selected="*primary_700",
+    checkbox_label_background_fill_selected_dark="*primary_700",
+    block_label_text_color="*body_text_color",
+    block_label_text_color_dark="*body_text_color",
+)
+STYLE = """
+.gradio-container { max-width: 1200px !important; width: 100%; margin: auto !important; --curve: var(--primary-500); }
+#intro h1 { font-size: 2.2rem; letter-spacing: -.03em; margin: .4rem 0 .2rem; }
+#intro p { font-size: 1.1rem; color: var(--body-text-color-subdued); max-width: 44rem; }
+#direction .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(170px, 44%), 1fr)); gap: 12px; }
+#direction label {
+    display: block; padding: 8px; text-align: center; border: 3px solid transparent; border-radius: 14px;
+    background: var(--block-background-fill); color: var(--body-text-color);
+}
+#direction label::before {
+    content: ""; display: block; aspect-ratio: 3 / 2; margin-bottom: 8px; border-radius: 8px;
+    background-size: cover; background-color: var(--primary-200);
+}
+#direction label.selected { border-color: var(--primary-500); font-weight: 600; }
+#direction label:focus-within { outline: 3px solid var(--primary-300); outline-offset: 1px; }
+#direction input { position: absolute; opacity: 0; }
+#direction label span { margin: 0; }
+#examples .gallery { gap: 8px; }
+#examples .gallery-item img, #examples .gallery-item .container {
+    width: 84px; height: 63px; max-width: none; object-fit: cover; border-radius: 8px;
+}
+#says { font-size: 1.1rem; min-height: 1.7rem; }
+#warns:not(:has(p)) { display: none; }
+#warns { border-left: 4px solid var(--primary-500); padding: 2px 14px; }
+#step input[type=range]::-webkit-slider-thumb { border: 3px solid var(--primary-600); }
+#step input[type=number] { border: 1px solid var(--border-color-primary); }
+#energies h4 { margin: 0 0 4px; }
+footer .divider { display: none !important; }
+#energies svg { width: 100%; height: auto; }
+#energies p { color: var(--body-text-color-subdued); font-size: .9rem; margin: 0; }
+"""
+LOOK = """() => {
+    if (window.innerWidth < 700) document.querySelector("#says").scrollIntoView({ block: "start" });
+}"""
+DOWNLOAD = """(file) => {
+    const link = document.createElement("a");
+    link.href = file.url;
+    link.download = file.orig_name || "";
+    document.body.append(link);
+    link.click();
+    link.remove();
+}"""
+
+if __name__ == "__main__":
+    try:
+        serve()
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")

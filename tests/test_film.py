@@ -1,0 +1,108 @@
+"""Films: any step again, at any size; and what is drawn of them."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from translate.engine import Translator
+from translate.film import Film, Shelf, pack
+from translate.frames import saliency
+from translate.pictures import BadPicture, how_made
+from translate.saliency import energy_curve, heat
+
+
+@pytest.fixture
+def film(tiny_model: Path, photo: Path) -> Film:
+    translator = Translator.load(tiny_model, "cpu")
+    return Film(photo, translator, 1.0, list(translator.frames(photo, strength=1.0)))
+
+
+def test_the_last_step_is_what_a_translation_gives(film, tmp_path):
+    path = film.save(len(film.frames), tmp_path, 10**6)
+    result = film.translator(film.source, strength=1.0)
+    with Image.open(path) as saved:
+        assert np.abs(np.asarray(saved).astype(int) - np.asarray(result.picture)).mean() < 2  # it is a JPEG
+    assert how_made(path) == {**result.made, "steps": "4+3"}
+
+
+def test_step_0_is_the_photo_and_steps_in_between_say_so(film, tmp_path):
+    with Image.open(film.source) as source:
+        assert np.array_equal(np.asarray(film.picture(0)), np.asarray(source))
+    assert film.made(0)["steps"] == "0+0"
+    assert film.made(5)["steps"] == "4+1"
+    for step in (-1, 8, 10**9):
+        with pytest.raises(ValueError, match="the last one is 7"):
+            film.picture(step)
+        with pytest.raises(ValueError, match="the last one is 7"):
+            film.save(step, tmp_path, 10**6)
+
+
+def test_looking_at_steps_keeps_no_pictures(film):
+    held = film.bytes
+    for step in range(8):
+        film.picture(step)
+    assert not any("picture" in vars(frame) for frame in film.frames)
+    assert film.bytes == held > 0
+
+
+def test_a_photo_that_is_gone_or_too_large_is_a_sentence(film, tmp_path):
+    with pytest.raises(BadPicture, match="too large"):
+        film.save(1, tmp_path, 100)
+    film.source = tmp_path / "gone.jpg"
+    with pytest.raises(BadPicture, match="there is no such file"):
+        film.save(1, tmp_path, 10**6)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_animation_needs_steps(film, tmp_path):
+    with Image.open(film.save_gif(tmp_path)) as animation:
+        assert animation.n_frames == 8  # type: ignore[attr-defined]
+    film.frames.clear()
+    with pytest.raises(ValueError, match="no steps"):
+        film.save_gif(tmp_path)
+
+
+def test_the_shelf_keeps_the_newest(film):
+    shelf = Shelf(room=2 * film.bytes)
+    for visitor in "abc":
+        shelf.put(visitor, film)
+    assert (shelf.take("a"), shelf.take("b")) == (None, film)
+    shelf.put("d", film)  # b was looked at since c came
+    assert (shelf.take("b"), shelf.take("c")) == (film, None)
+    shelf.drop("b")
+    assert shelf.take("b") is None
+
+
+def test_pictures_of_one_name_are_packed_apart(tmp_path):
+    paths = [tmp_path / folder / "a.jpg" for folder in "xy"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(path.parent.name.encode())
+    with zipfile.ZipFile(pack(paths, tmp_path / "all.zip")) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {"01-a.jpg": b"x", "02-a.jpg": b"y"}
+
+
+def test_heat_is_hottest_where_most_has_moved(film):
+    moved = np.zeros((8, 8), np.float32)
+    moved[:, :2] = 1
+    picture = heat(np.full((40, 60, 3), 128, np.uint8), moved)
+    assert picture.size == (60, 40)
+    levels = np.asarray(picture).astype(int)
+    assert levels[20, 2].sum() > levels[20, 55].sum() + 100
+    assert heat(film.frames[0].preview, saliency(film.frames)).size == (100, 75)
+    assert heat(np.zeros((4, 4, 3), np.uint8), np.zeros((1, 1), np.float32)).size == (4, 4)
+
+
+def test_the_curve_is_a_drawing_with_a_line_for_each_stage(film):
+    names = ["<coarse>", "fine"]
+    drawing = ElementTree.fromstring(energy_curve(film.frames, 5, names))
+    assert len(drawing.findall("polyline")) == 2 and len(drawing.findall("circle")) == 1
+    assert [text.text for text in drawing.findall("text")] == names
+    assert not ElementTree.fromstring(energy_curve(film.frames, 0, names)).findall("circle")
+    assert energy_curve([], 0, names) == ""

@@ -1,0 +1,53 @@
+"""Waiting in line: one at a time, in order of arrival, and only so many may wait."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
+
+
+class Busy(RuntimeError):
+    """The line is full; the message is one plain sentence."""
+
+
+class Turns:
+    """A bounded first-come-first-served line in front of something that only one may use."""
+
+    def __init__(self, waiting: int) -> None:
+        """waiting: how many may stand behind the one whose turn it is."""
+        self.waiting = waiting
+        self._line: deque[Place] = deque()
+        self._moved = Condition()
+
+    @contextmanager
+    def stand(self, *, patient: bool = False) -> Iterator[Place]:
+        """Stand in line, and leave it at the end of the block, whether or not one's turn has come.
+
+        patient: stand there even if the line is full, for those who were in it a moment ago. Raises Busy.
+        """
+        place = Place(self)
+        with self._moved:
+            if len(self._line) > self.waiting and not patient:
+                raise Busy("Many people are here right now. Please try again in a minute.")
+            self._line.append(place)
+        try:
+            yield place
+        finally:
+            with self._moved:
+                self._line.remove(place)
+                self._moved.notify_all()
+
+
+class Place:
+    """A place in the line."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    def ahead(self, seconds: float = 0.0) -> int:
+        """How many are still ahead; 0 when it is one's turn, for which this waits up to `seconds`."""
+        with self._turns._moved:
+            self._turns._moved.wait_for(lambda: self._turns._line[0] is self, seconds)
+            return self._turns._line.index(self)
