@@ -38,7 +38,7 @@ STATE = "state.safetensors"
 RUNAWAY = 50.0  # a gap between target and chain energies no healthy run comes near; healthy ones stay below 5
 SNAPSHOT_EVERY = 50  # iterations between the good states that the guard rolls back to
 MAX_ROLLBACKS = 5  # in a row, without a new good state between them
-LOG_EVERY = 20
+LOG_EVERY = 8  # a multiple of the penalty_every of presets, so that each row has a penalty
 COLUMNS = ("iteration", "seconds", "resolution", "beta", "target_energy", "chain_energy", "penalty", "change", "event")
 
 

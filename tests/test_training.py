@@ -55,7 +55,7 @@ def test_a_run_folder_holds_what_it_promises(tmp_path: Path) -> None:
     trainer(tmp_path).train()
     with (tmp_path / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["iteration"] for row in rows] == ["0", "10"]
+    assert [row["iteration"] for row in rows] == ["0", "8"]
     assert [row["resolution"] for row in rows] == ["8", "16"]
     sheets = sorted((tmp_path / "samples").iterdir())
     assert [sheet.name for sheet in sheets] == ["000005.png", "000010.png", "000014.png"]

@@ -25,6 +25,7 @@ from models.langevin import pooled
 from models.zoo import locate, shipped
 
 READINGS = Path(__file__).with_name("judge.json")
+SIDE = 128  # pixels of the square that is read; what a finer stage would see beyond them is texture
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Reading:
     """What was fitted for one direction.
 
     digests: of the weights that are read, by name, first the direction's own and then the reverse one's, if there is
-    one. weights: one for each feature, then a constant. threshold: 95 % of the training pictures read below it.
+    one. weights: one for each feature, then a constant. threshold: most of the training pictures read below it.
     """
 
     digests: dict[str, str]
@@ -73,17 +74,16 @@ class Judge:
 
     def accepts(self, rgb: Image.Image) -> bool:
         """Whether a photo (RGB, any size) looks like the source domain."""
-        size = self._energies[0].config.finest
-        square = np.asarray(ImageOps.fit(rgb, (size, size), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
+        square = np.asarray(ImageOps.fit(rgb, (SIDE, SIDE), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
         reading = features(self._energies, square[None])[0] @ self._weights + self._constant
         return bool(reading < self._threshold)
 
 
 @torch.no_grad()
 def features(energies: Sequence[Energy], squares: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the last layer of each energy sees, at each of its resolutions, averaged over the picture.
+    """What the last layer of each energy sees, at each of its resolutions up to SIDE, averaged over the picture.
 
-    squares: (N, 3, S, S), S the finest resolution of the energies. Returns (N, F).
+    squares: (N, 3, SIDE, SIDE). Returns (N, F).
     """
     x = torch.from_numpy(np.array(squares)).float() / 127.5 - 1
     parts: list[Tensor] = []
@@ -94,6 +94,7 @@ def features(energies: Sequence[Energy], squares: NDArray[np.uint8]) -> NDArray[
     for energy in energies:
         hook = energy.project.register_forward_pre_hook(keep)
         for resolution in energy.config.resolutions:
-            energy(pooled(x, energy.config.finest // resolution), resolution)
+            if resolution <= SIDE:
+                energy(pooled(x, SIDE // resolution), resolution)
         hook.remove()
     return torch.cat(parts, dim=1).numpy()
