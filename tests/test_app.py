@@ -88,9 +88,9 @@ def test_the_example_of_the_documentation_runs(monkeypatch, tmp_path, capsys):
         assert names["answer"]["advice"].startswith("This does not look like apples: expect little.")
         with Image.open(names["picture"]) as picture:
             assert picture.size == (640, 480)
-        assert names["details"]["steps"].count("+") == 3
+        assert sum(map(int, names["details"]["steps"].split("+"))) == len(names["details"]["energies"])
         with Image.open(names["film"]) as film:
-            assert film.n_frames > 10  # type: ignore[attr-defined]
+            assert film.n_frames > 5  # type: ignore[attr-defined]
     finally:
         page.close()
 

@@ -1,0 +1,277 @@
+"""The web page as people meet it: a real browser on a real server with the shipped models."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+
+import app  # noqa: E402
+from translate.engine import Translator  # noqa: E402
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+)
+PATIENCE = 30_000  # ms: the machine may be busy; nothing here waits that long on one that is not
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
+        page, options = app.build(["apple2orange", "orange2apple"])
+        _, address, _ = page.launch(prevent_thread_lock=True, **options)
+        yield address
+        page.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = os.environ.get("BROWSER_FOR_TESTS") or next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip("there is no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, address: str) -> Iterator[Any]:
+    """Opens the page, ready for use; at the end nothing may have been asked of anybody else, and no script failed."""
+    contexts, foreign, failed = [], [], []
+
+    def open_page(width: int = 1280, height: int = 900, theme: str = "light") -> Any:
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
+        local = (address, "data:", "blob:")
+        page.on("request", lambda request: None if request.url.startswith(local) else foreign.append(request.url))
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.goto(address)
+        page.get_by_role("button", name="Translate", exact=True).wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not foreign
+    assert not failed
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Chains of several seconds, and what they are doing."""
+    state: dict[str, Any] = {"running": False, "steps": 0}
+    frames = Translator.frames
+
+    def slowly(*arguments: Any, **settings: Any) -> Iterator[Any]:
+        state["running"] = True
+        try:
+            for frame in frames(*arguments, **settings):
+                state["steps"] += 1
+                time.sleep(0.15)
+                yield frame
+        finally:
+            state["running"] = False
+
+    monkeypatch.setattr(Translator, "frames", slowly)
+    return state
+
+
+def press(page: Any, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).locator("visible=true").click()
+
+
+def take_example(page: Any, number: int = 1) -> None:
+    page.locator("#examples button").nth(number).click()
+    page.locator("#photo img").wait_for()
+
+
+def said(page: Any, words: str) -> str:
+    line = page.locator("#says", has_text=words)
+    line.wait_for()
+    return str(line.inner_text())
+
+
+def shown(page: Any) -> list[str]:
+    """Addresses of the two pictures, before and after."""
+    return [image.get_attribute("src") for image in page.locator("#screen img").all()]
+
+
+def difference(first: Path | bytes, second: Image.Image) -> float:
+    with Image.open(first) as picture:
+        return float(sum(ImageStat.Stat(ImageChops.difference(picture.convert("RGB"), second)).mean) / 3)
+
+
+def test_an_example_turns_before_ones_eyes_and_can_be_kept(open_page, tmp_path):
+    page = open_page()
+    take_example(page, 1)
+    press(page, "Translate")
+    direction = Translator.load("apple2orange")
+    steps = direction.check()
+    assert f"of {steps}" in said(page, "Step")
+    assert f"{steps} steps" in said(page, "Done")
+    boxes = [image.bounding_box() for image in page.locator("#screen img").all()]
+    assert len(boxes) == 2
+    for side in ("y", "height"):  # the halves of the before-and-after view lie over each other
+        assert boxes[0][side] == pytest.approx(boxes[1][side], abs=1.5)
+    assert page.locator("#energies svg polyline").count() == len(direction.config.ladder.stages)
+    assert page.locator("#changed img").count() == 1
+    assert not page.locator("#warns").is_visible()
+
+    with page.expect_download() as download:
+        press(page, "Save this picture")
+    kept = tmp_path / download.value.suggested_filename
+    download.value.save_as(kept)
+    assert kept.name == "apples_on_table-apple2orange.jpg"
+    with Image.open(SAMPLES / "apples_on_table.jpg") as source:
+        assert difference(kept, source.convert("RGB")) > 5
+    with page.expect_download() as download:
+        press(page, "Save as animation")
+    download.value.save_as(tmp_path / "film.gif")
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames > 8  # type: ignore[attr-defined]
+
+
+def test_any_step_can_be_had_again_by_keyboard_without_computing(open_page, monkeypatch, tmp_path):
+    page = open_page()
+    take_example(page, 0)
+    press(page, "Translate")
+    said(page, "Done")
+    last = shown(page)
+    monkeypatch.setattr(Translator, "frames", None)  # nothing may run from here on
+    page.locator("#step input[type=range]").focus()
+    page.keyboard.press("Home")
+    page.wait_for_function("last => document.querySelectorAll('#screen img')[1].src != last", arg=last[1])
+    assert shown(page)[0] == shown(page)[1]  # step 0 is the photo
+    assert page.locator("#energies circle").count() == 0
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => { const [a, b] = document.querySelectorAll('#screen img'); return a.src != b.src }")
+    page.locator("#energies circle").wait_for()
+    with page.expect_download() as download:
+        press(page, "Save this picture")
+    download.value.save_as(tmp_path / "step.jpg")
+    with Image.open(SAMPLES / "apple_on_white.jpg") as source:
+        assert difference(tmp_path / "step.jpg", source.convert("RGB")) > 0
+
+
+def test_stop_stops_at_once_and_keeps_the_steps_so_far(open_page, slow):
+    page = open_page()
+    take_example(page)
+    press(page, "Translate")
+    said(page, "Step")
+    begin = time.monotonic()
+    press(page, "Stop")
+    words = said(page, "Stopped at step")
+    assert time.monotonic() - begin < 3
+    step = int(words.split("step ")[1].split()[0])
+    assert 0 < step < Translator.load("apple2orange").check() and slow["steps"] == step
+    assert page.locator("#step input[type=range]").get_attribute("max") == str(step)
+    page.get_by_role("button", name="Translate", exact=True).locator("visible=true").click(trial=True)
+
+
+def test_a_closed_page_ends_its_work(open_page, slow):
+    page = open_page()
+    take_example(page)
+    press(page, "Translate")
+    said(page, "Step")
+    page.close()
+    begin = time.monotonic()
+    while slow["running"] and time.monotonic() - begin < 10:
+        time.sleep(0.02)
+    assert time.monotonic() - begin < 2  # 1 s, and some for a busy machine
+
+
+def test_what_is_no_picture_gets_a_sentence_and_the_page_goes_on(open_page, tmp_path):
+    bad = tmp_path / "holiday.jpg"
+    bad.write_text("This is no picture.")
+    page = open_page()
+    page.locator("#photo input[type=file]").set_input_files(bad)
+    page.locator("#photo img").wait_for(state="attached")
+    press(page, "Translate")
+    page.get_by_text("holiday.jpg: this is not a picture we can read (text file?)").wait_for()
+    take_example(page)
+    press(page, "Translate")
+    said(page, "Step")
+
+
+def test_a_photo_of_another_kind_gets_a_word_of_advice(open_page):
+    page = open_page()
+    take_example(page, 5)  # oranges
+    page.get_by_label("Apples → oranges").check()
+    press(page, "Translate")
+    page.get_by_text("This does not look like apples: expect little.").wait_for()
+
+
+def test_several_photos_give_a_gallery_and_a_zip(open_page, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG and no more")
+    page = open_page()
+    page.get_by_role("tab", name="Several photos", exact=True).first.click()
+    photos = [SAMPLES / "apple_on_white.jpg", bad, SAMPLES / "apples_on_table.jpg"]
+    page.locator("#photos input[type=file]").set_input_files(photos)
+    page.get_by_text("apples_on_table").first.wait_for()
+    press(page, "Translate all")
+    page.locator("#says-many", has_text="2 of 3 photos are done").wait_for()
+    page.locator("#says-many", has_text="bad.png: the file is damaged").wait_for()
+    page.locator("#archive").wait_for()
+    assert page.locator("#gallery img").count() == 2
+    with page.expect_download() as download:
+        page.locator("#archive").click()
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        names = ["01-apple_on_white-apple2orange.jpg", "02-apples_on_table-apple2orange.jpg"]
+        assert archive.namelist() == names and archive.testzip() is None
+
+
+def test_a_phone_shows_all_of_it_and_fingers_hit_it(open_page):
+    page = open_page(390, 844)
+    take_example(page)
+    press(page, "Translate")
+    said(page, "Done")
+    page.locator("#energies svg").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for name in ("Translate", "Stop", "Save this picture", "Save as animation"):
+        box = page.get_by_role("button", name=name, exact=True).locator("visible=true").bounding_box()
+        assert box["height"] >= 40 and box["x"] >= 0 and box["x"] + box["width"] <= 390
+    for part in ("#screen", "#changed", "#energies"):
+        assert page.locator(part).bounding_box()["width"] > 300
+
+
+def test_the_page_is_light_or_dark_as_its_visitor_likes(open_page):
+    grounds = {}
+    for theme in ("light", "dark"):
+        ground = open_page(theme=theme).evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g)")
+        grounds[theme] = [int(level) for level in ground[:3]]
+    assert min(grounds["light"]) > 200 and max(grounds["dark"]) < 60
+
+
+def test_the_keyboard_alone_will_do(open_page):
+    page = open_page()
+    page.get_by_label("Apples → oranges").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert page.get_by_label("Oranges → apples").is_checked()
+    page.locator("#examples button").nth(3).focus()
+    page.keyboard.press("Enter")
+    page.locator("#photo img").wait_for()
+    page.get_by_role("button", name="Translate", exact=True).locator("visible=true").focus()
+    page.keyboard.press("Enter")
+    said(page, "Step")
