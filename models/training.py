@@ -1,18 +1,11 @@
 """The training loop: contrast of target pictures with chain ends, growing from coarse to fine.
 
-A run lives in a folder:
-
-    config.json          what is trained and how
-    log.csv              one row every few iterations: energies, penalty, picture change, events
-    samples/             sheets at fixed intervals: sources over their translations (or pictures from noise)
-    model.safetensors    the averaged (EMA) model so far, ready for use
-    state.safetensors    everything needed to go on exactly where the run stopped
+What a run leaves on the disk is in run_folder.py, what happens when energies run away in guard.py, and how several
+processes train together in processes.py.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import time
@@ -23,27 +16,22 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from torchvision.utils import make_grid, save_image
 
 from models.checkpoint import FILE_NAME, BadModel, ModelConfig, load_state, save_model, save_state, write_whole
 from models.data import Domain
 from models.energy import Energy, EnergyConfig, EnergyFunction, effective_weights, with_spectral_norm
-from models.files import whole_file
+from models.guard import Diverged, Guard
 from models.langevin import climb, from_tone, pooled, tone_pyramid, uniform_start
 from models.objective import contrast
+from models.processes import ALONE, Processes
+from models.run_folder import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Progress, write_sheet
 from models.schedule import Curriculum, Ladder, Phase, Position, Stage, ladder_from_dict
 
-STATE = "state.safetensors"
-RUNAWAY = 50.0  # a gap between target and chain energies no healthy run comes near; healthy ones stay below 5
-SNAPSHOT_EVERY = 50  # iterations between the good states that the guard rolls back to
-MAX_ROLLBACKS = 5  # in a row, without a new good state between them
-LOG_EVERY = 8  # a multiple of the penalty_every of presets, so that each row has a penalty
-COLUMNS = ("iteration", "seconds", "resolution", "beta", "target_energy", "chain_energy", "penalty", "change", "event")
-
-
-class Diverged(ArithmeticError):
-    """Training blew up again and again from the same good state; the message is one plain sentence."""
+SHOWN = 8  # pictures on a sample sheet
+JUDGED = 64  # pictures that KID is measured on
+WALKED_AT_ONCE = 16  # of those, so that fine stages fit into memory
 
 
 @dataclass(frozen=True)
@@ -84,7 +72,7 @@ class TrainingConfig:
 
 def read_config(run: Path) -> TrainingConfig:
     """The settings that a run folder was started with. Raises FileNotFoundError, ValueError."""
-    path = run / "config.json"
+    path = run / CONFIG
     if not path.exists():
         raise FileNotFoundError(f"{run} holds no run to resume")
     try:
@@ -102,30 +90,13 @@ def config_from_dict(data: Mapping[str, Any]) -> TrainingConfig:
     return TrainingConfig(**{**data, "network": EnergyConfig(**data["network"]), "curriculum": curriculum})
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What one iteration did. Energies and penalty are those of the newest stage, `change` is the RMS difference
-    between chain ends and sources there, on the [-1, 1] scale (for chains from noise: to the target pictures' mean).
-    The penalty is NaN at iterations that do not look at it."""
-
-    iteration: int
-    iterations: int
-    seconds: float
-    resolution: int
-    beta: float
-    target_energy: float
-    chain_energy: float
-    penalty: float
-    change: float
-    event: str = ""
-
-
 class Trainer:
     """Trains one energy. `source` None: chains start at noise. Draws from torch's global generator, which it seeds.
 
-    names: the two domains in words, for the model file. Raises FileExistsError where `run` already holds a run and
-    `resume` is False, FileNotFoundError where there is none to resume, ValueError where it was started with other
-    settings or pictures, BadModel for a broken state. A resumed run keeps the names it was started with.
+    names: the two domains in words, for the model file. processes: those that train together, each with the same
+    arguments. Raises FileExistsError where `run` already holds a run and `resume` is False, FileNotFoundError where
+    there is none to resume, ValueError where it was started with other settings or pictures or where the processes
+    cannot share its batches, BadModel for a broken state. A resumed run keeps the names it was started with.
     """
 
     def __init__(
@@ -137,10 +108,12 @@ class Trainer:
         *,
         names: tuple[str | None, str] = (None, ""),
         device: torch.device | str = "cpu",
+        processes: Processes = ALONE,
         resume: bool = False,
     ) -> None:
         self.run_folder, self.config, self.target, self.source, self.names = run, config, target, source, names
-        self.device = torch.device(device)
+        self.device, self.processes = torch.device(device), processes
+        processes.check([phase.batch for phase in config.curriculum.phases])
         torch.manual_seed(config.seed)
         self.energy = self._network(with_spectral_norm(Energy(config.network)))
         self.sampler = self._network(Energy(config.network)).requires_grad_(False)
@@ -149,16 +122,17 @@ class Trainer:
         self.optimiser = torch.optim.Adam(self.energy.parameters(), betas=(0.5, 0.999))
         self.iteration = 0
         self.seconds = 0.0
-        self.rollbacks = 0
-        self.rows: list[dict[str, str]] = []
+        self.log = Log()
+        self.checkpoints = Checkpoints(run)
         if resume:
             self._load()
         elif (run / STATE).exists():
             raise FileExistsError(f"{run} already holds a run; resume it or choose another folder")
         else:
-            run.mkdir(parents=True, exist_ok=True)
-            write_whole(run / "config.json", json.dumps(asdict(config), indent=1).encode())
-            self.good = self.state()
+            if processes.first:
+                run.mkdir(parents=True, exist_ok=True)
+                write_whole(run / CONFIG, json.dumps(asdict(config), indent=1).encode())
+            self.guard = Guard(self.state())
 
     def train(
         self,
@@ -168,25 +142,32 @@ class Trainer:
         save_every: float = 180.0,
         stop: Callable[[], bool] = lambda: False,
         report: Callable[[Progress], None] = lambda progress: None,
+        kid: Callable[[Tensor], float] | None = None,
     ) -> None:
         """Train until the curriculum is done, `iterations` in all or `minutes` from now are over, or stop() is true.
 
         Saves before it returns, also when it is interrupted, and every `save_every` seconds. `report` hears of every
-        iteration. Raises Diverged.
+        iteration. kid: KID x100 of pictures (N, 3, S, S) in [-1, 1], or NaN; it is asked at every sheet.
+        Raises Diverged.
         """
         whole = self.config.curriculum.iterations
         total = whole if iterations is None else min(whole, iterations)
         begin = saved = time.monotonic()
         slowest = 0.0
         try:
-            while self.iteration < total and not stop():
+            while self.iteration < total:
                 now = time.monotonic()
-                if minutes is not None and now - begin + 2 * slowest > 60 * minutes:
+                late = minutes is not None and now - begin + 2 * slowest > 60 * minutes
+                if self.processes.any(late or stop()):
                     break
                 progress = self._iterate(total)
+                if not progress.event and (self.iteration % self.config.sheet_every == 0 or self.iteration == total):
+                    progress = self._look(progress, kid)
                 slowest = max(slowest * 0.99, time.monotonic() - now)
                 self.seconds += time.monotonic() - now
-                self._log(progress)
+                self.log.add(progress)
+                if progress.sheet is not None:
+                    self.log.write(self.run_folder / LOG)
                 report(progress)
                 if time.monotonic() - saved > save_every:
                     self.save()
@@ -197,55 +178,56 @@ class Trainer:
     # One iteration ---------------------------------------------------------------------------------------------------
 
     def _iterate(self, total: int) -> Progress:
-        # Whether this state is a good one shows only when an iteration has gone well from here.
-        candidate = self.state() if self.iteration % SNAPSHOT_EVERY == 0 and self.rollbacks == 0 else None
+        self.guard.look(self.iteration, self.state)
         position = self.config.curriculum.at(self.iteration)
-        pairs, change = self._draw(position)
-        terms = self._learn(pairs, position)
+        pairs, moved = self._draw(position)
+        target_energy, chain_energy, penalty, moved_all = self._learn(pairs, moved, position)
         progress = Progress(
             self.iteration, total, self.seconds, self.config.curriculum.ladder.stages[position.stage].resolution,
-            position.beta, *terms, change,
+            position.beta, target_energy, chain_energy, penalty, math.sqrt(moved_all),
         )  # fmt: skip
-        gap = abs(progress.target_energy - progress.chain_energy)
-        if not math.isfinite(gap + change) or gap > RUNAWAY:
+        if not self.guard.judge(self.iteration, target_energy, chain_energy, progress.change):
             return replace(progress, event=self._roll_back())
-        self.good = candidate or self.good
         self.iteration += 1
-        if self.iteration % SNAPSHOT_EVERY == 0:
-            self.rollbacks = 0
-        if self.iteration % self.config.sheet_every == 0 or self.iteration == total:
-            self.sheet()
         return progress
 
-    def _draw(self, position: Position) -> tuple[list[tuple[Stage, Tensor, Tensor]], float]:
-        """For each stage reached: (stage, target batch, chain ends); and the change of the newest stage."""
-        config, curriculum = self.config, self.config.curriculum
+    def _draw(self, position: Position) -> tuple[list[tuple[Stage, Tensor, Tensor]], Tensor]:
+        """For each stage reached: (stage, targets, chain ends); and how far the newest stage's moved, mean squared.
+
+        The batches are this process's slices of those that all have drawn.
+        """
+        config, curriculum, share = self.config, self.config.curriculum, self.processes.share
         phase = curriculum.phases[position.stage]
         stretch = config.shortest + (config.longest - config.shortest) * torch.rand(()).item()
         whole = curriculum.ladder.up_to(curriculum.ladder.stages[position.stage].resolution)
         stages = tuple(replace(s, steps=max(1, round(stretch * s.steps))) for s in whole.stages)
         ladder = replace(whole, stages=stages, reach=config.reach)
         self.sampler.load_state_dict(self._effective())
-        target = self._noisy(self.target.batch(phase.batch, ladder.finest))
+        targets = self._noisy(self.target.batch(phase.batch, ladder.finest))
+        target = share(targets)
         if self.source is None:
-            source, sources = None, None
-            start = uniform_start(phase.batch, ladder).to(target)
+            sources, reference = None, targets.mean(dim=0, keepdim=True)
+            start = share(uniform_start(phase.batch, ladder)).to(target)
         else:
-            source = self._noisy(self.source.batch(phase.batch, ladder.finest))
-            sources = tone_pyramid(source, ladder)
+            reference = share(self._noisy(self.source.batch(phase.batch, ladder.finest)))
+            sources = tone_pyramid(reference, ladder)
             start = sources[0]
         energy_at = self._energies(self.sampler, ladder.finest, position.beta, config.bfloat16_up_to)
-        ends = {s.resolution: s.z for s in climb(energy_at, ladder, start, sources)}
+        generator = self.processes.generator() if ladder.noise else None
+        ends = {s.resolution: s.z for s in climb(energy_at, ladder, start, sources, generator)}
         pairs = [
             (s, pooled(target, ladder.finest // s.resolution), from_tone(ends[s.resolution], ladder.reach).clamp(-1, 1))
             for s in ladder.stages
         ]
-        reference = source if source is not None else target.mean(dim=0, keepdim=True)
-        change = (pairs[-1][2] - reference).square().mean().sqrt().item()
-        return pairs, change
+        return pairs, (pairs[-1][2] - reference).square().mean()
 
-    def _learn(self, pairs: list[tuple[Stage, Tensor, Tensor]], position: Position) -> tuple[float, float, float]:
-        """One update on the stages' summed losses; returns target energy, chain energy and penalty of the newest."""
+    def _learn(
+        self, pairs: list[tuple[Stage, Tensor, Tensor]], moved: Tensor, position: Position
+    ) -> tuple[float, float, float, float]:
+        """One update on the stages' summed losses.
+
+        Returns target energy, chain energy and penalty of the newest stage, and `moved`, over all processes.
+        """
         finest = pairs[-1][0].resolution
         # The penalty costs half of an update; at every few with that much more weight it does the same (Karras et al.,
         # "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020).
@@ -260,15 +242,19 @@ class Trainer:
                 for stage, target, end in pairs
             ]
             torch.stack([term.loss for term in terms]).sum().backward()
+        newest = terms[-1]
+        figures = torch.stack([newest.target_energy, newest.chain_energy, newest.penalty, moved]).detach()
+        gradients = [p.grad for p in self.energy.parameters() if p.grad is not None]
+        self.processes.average([*gradients, figures])
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.curriculum.learning_rate(self.iteration)
         steepness = torch.nn.utils.clip_grad_norm_(self.energy.parameters(), self.config.gradient_clip)
         if not torch.isfinite(steepness):
-            return math.nan, math.nan, math.nan
+            return math.nan, math.nan, math.nan, math.nan
         self.optimiser.step()
         self._average()
-        newest = terms[-1]
-        return newest.target_energy.item(), newest.chain_energy.item(), newest.penalty.item()
+        target_energy, chain_energy, penalty, moved_all = figures.tolist()
+        return target_energy, chain_energy, penalty, moved_all
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -279,16 +265,15 @@ class Trainer:
             value.lerp_(weights[name], 1 - decay)
 
     def _roll_back(self) -> str:
-        self.rollbacks += 1
-        blown = self.iteration
-        if self.rollbacks > MAX_ROLLBACKS:
-            self._restore(self.good)
+        blown, good = self.iteration, self.guard.good
+        if self.guard.exhausted:
+            self._restore(good)
             raise Diverged(
-                f"training blew up {self.rollbacks} times in a row after iteration {self.iteration}; "
+                f"training blew up {self.guard.rollbacks} times in a row after iteration {self.iteration}; "
                 "try a smaller learning rate or a larger penalty"
             )
         # The random state is NOT restored: the same batches would lead to the same end.
-        self._restore({name: value for name, value in self.good.items() if not name.startswith("random.")})
+        self._restore({name: value for name, value in good.items() if not name.startswith("random.")})
         return f"blew up at iteration {blown}, rolled back to {self.iteration}"
 
     def _energies(
@@ -343,22 +328,27 @@ class Trainer:
 
     def save(self) -> None:
         """Write state, model and log, each whole or not at all."""
-        tensors = {f"now.{k}": v for k, v in self.state().items()} | {f"good.{k}": v for k, v in self.good.items()}
+        if not self.processes.first:
+            return
+        good = self.guard.good
+        tensors = {f"now.{k}": v for k, v in self.state().items()} | {f"good.{k}": v for k, v in good.items()}
         save_state(
             self.run_folder / STATE, tensors,
             {
                 "config": asdict(self.config), "names": self.names, "data": self._data(),
-                "seconds": self.seconds, "rollbacks": self.rollbacks, "rows": len(self.rows),
+                "seconds": self.seconds, "rollbacks": self.guard.rollbacks, "rows": len(self.log.rows),
             },
         )  # fmt: skip
-        model = self.model_config()
-        wanted = Energy(model.network).state_dict().keys()
+        self._save_model(self.run_folder / FILE_NAME, self.model_config())
+        self.log.write(self.run_folder / LOG)
+
+    def _save_model(self, path: Path, model: ModelConfig) -> None:
+        with torch.device("meta"):  # draws no random number, which would change the training
+            wanted = Energy(model.network).state_dict().keys()
         # A blow-up that the guard has not seen yet must not reach the model that people use.
         sane = all(bool(torch.isfinite(v).all()) for v in self.average.state_dict().values())
-        average = self.average.state_dict() if sane else _part(self.good, "average.")
-        weights = {k: v for k, v in average.items() if k in wanted}
-        save_model(self.run_folder / FILE_NAME, weights, model)
-        self._write_log()
+        average = self.average.state_dict() if sane else _part(self.guard.good, "average.")
+        save_model(path, {k: v for k, v in average.items() if k in wanted}, model)
 
     def model_config(self) -> ModelConfig:
         """The configuration of the model as it stands: the stages that are wholly faded in."""
@@ -387,49 +377,58 @@ class Trainer:
             raise ValueError(f"{self.run_folder} was started with other pictures; resume it with the same folders")
         try:
             self._restore(_part(tensors, "now."))
-            self.good = _part(tensors, "good.")
-            self.seconds, self.rollbacks, self.names = meta["seconds"], meta["rollbacks"], tuple(meta["names"])
+            self.guard = Guard(_part(tensors, "good."), meta["rollbacks"])
+            self.seconds, self.names = meta["seconds"], tuple(meta["names"])
         except (KeyError, RuntimeError) as error:
             raise BadModel(f"{path.name} is not a whole training state") from error
-        log = self.run_folder / "log.csv"
-        if log.exists():
-            with log.open(newline="") as file:
-                self.rows = list(csv.DictReader(file))[: meta["rows"]]
+        self.log.read(self.run_folder / LOG, meta["rows"])
 
     def _data(self) -> list[str | None]:
         return [domain.digest if domain is not None else None for domain in (self.target, self.source)]
 
-    def _log(self, progress: Progress) -> None:
-        if progress.iteration % LOG_EVERY == 0 or progress.event:
-            values: dict[str, Any] = asdict(progress)
-            self.rows.append({c: f"{v:.4f}" if isinstance(v := values[c], float) else str(v) for c in COLUMNS})
+    # What it looks like ----------------------------------------------------------------------------------------------
 
-    def _write_log(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS)
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_whole(self.run_folder / "log.csv", text.getvalue().encode())
+    def samples(self, count: int) -> tuple[Tensor | None, Tensor]:
+        """Fixed sources and what the averaged model makes of them: up to `count` pictures (N, 3, S, S) in [-1, 1].
 
-    def sheet(self, count: int = 8) -> Path:
-        """Write a sample sheet of the averaged model: fixed sources over their translations, or pictures from noise."""
-        ladder = self.ready_ladder()
+        S is the curriculum's finest resolution; the change of a chain that does not reach so far yet is enlarged to
+        it. For chains from noise the first is None, the noise is fixed and the pictures themselves are enlarged.
+        """
+        ladder, size = self.ready_ladder(), self.config.curriculum.ladder.finest
         energy_at = self._energies(self.average, ladder.finest, 1.0)
-        if self.source is None:
-            start = uniform_start(count, ladder, torch.Generator().manual_seed(self.config.seed)).to(self.device)
-            shown, sources = [], None
-        else:
-            x = self.source.first(count, ladder.finest).to(self.device)
-            sources = tone_pyramid(x, ladder)
-            start, shown = sources[0], [x]
-        *_, last = climb(energy_at, ladder, start, sources)
-        shown.append(from_tone(last.z, ladder.reach))
-        grid = make_grid(torch.cat(shown).clamp(-1, 1).cpu(), nrow=count, value_range=(-1, 1), normalize=True)
-        path = self.run_folder / "samples" / f"{self.iteration:06d}.png"
-        path.parent.mkdir(exist_ok=True)
-        with whole_file(path) as file:
-            save_image(grid, file, format="png")
-        return path
+        generator = torch.Generator().manual_seed(self.config.seed)
+        sources = None if self.source is None else self.source.first(count, size)
+        starts = uniform_start(count, ladder, generator) if sources is None else sources
+        made = []
+        for start in starts.to(self.device).split(WALKED_AT_ONCE):
+            low = None if sources is None else pooled(start, size // ladder.finest)
+            pyramid = None if low is None else tone_pyramid(low, ladder)
+            *_, last = climb(energy_at, ladder, start if pyramid is None else pyramid[0], pyramid, generator)
+            end = from_tone(last.z, ladder.reach)
+            change = F.interpolate(end if low is None else end - low, (size, size), mode="bilinear")
+            made.append((change if low is None else start + change).clamp(-1, 1).cpu())
+        return sources, torch.cat(made)
+
+    def _look(self, progress: Progress, kid: Callable[[Tensor], float] | None) -> Progress:
+        """Sheet, checkpoint and KID of the averaged model. The first process looks, the others wait at the next update.
+
+        Whatever this draws, the training goes on as if nobody had looked.
+        """
+        if not self.processes.first:
+            return progress
+        with torch.random.fork_rng(devices=[]):
+            sources, made = self.samples(SHOWN if kid is None else JUDGED)
+            figure = math.nan if kid is None else kid(made)
+        measured = {self.iteration: figure} if math.isfinite(figure) else {}
+        rows = [made[:SHOWN]] if sources is None else [sources[:SHOWN], made[:SHOWN]]
+        sheet = self.run_folder / SAMPLES / f"{self.iteration:06d}.png"
+        write_sheet(sheet, torch.cat(rows), columns=len(rows[0]))
+        model = self.model_config()
+        if measured:
+            model = replace(model, trained={**model.trained, "kid_x100": round(figure, 2)})
+        self._save_model(self.checkpoints.path(self.iteration), model)
+        self.checkpoints.drop(self.iteration, {**self.log.kids(), **measured})
+        return replace(progress, kid=measured.get(self.iteration), sheet=sheet)
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

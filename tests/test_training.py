@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from models.checkpoint import load_model
 from models.data import Domain
 from models.energy import EnergyConfig
+from models.guard import Diverged
+from models.run_folder import Checkpoints, Progress
 from models.schedule import Curriculum, Ladder, Phase, Stage
-from models.training import Diverged, Progress, Trainer, TrainingConfig, read_config
+from models.training import Trainer, TrainingConfig, read_config
 
 LADDER = Ladder((Stage(8, 2), Stage(16, 2)))
 CONFIG = TrainingConfig(
@@ -40,12 +43,17 @@ def trainer(
 
 
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path) -> None:
+    """However often it was saved, and whoever looked at its pictures and drew random numbers for it."""
     whole = trainer(tmp_path / "whole")
     whole.train()
+
+    def kid(pictures: Tensor) -> float:
+        return torch.rand(5).sum().item()
+
     for stop_at in (3, 9, 14):  # inside the first phase, while the second fades in, to the end
         torch.rand(7)  # what others drew before must not matter
         broken = trainer(tmp_path / "broken", resume=stop_at > 3)
-        broken.train(iterations=stop_at)
+        broken.train(iterations=stop_at, save_every=0.0, kid=kid)
     expected, found = whole.state(), broken.state()
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -65,6 +73,50 @@ def test_a_run_folder_holds_what_it_promises(tmp_path: Path) -> None:
     _, config = load_model(tmp_path / "model.safetensors")
     assert (config.source, config.target, config.ladder) == ("red", "orange", LADDER)
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_kid_is_asked_at_each_sheet_and_stays_in_the_log_of_a_resumed_run(tmp_path: Path) -> None:
+    asked: list[torch.Size] = []
+
+    def kid(pictures: Tensor) -> float:
+        assert pictures.abs().max() <= 1
+        asked.append(pictures.shape)
+        return 90.0 - len(asked)
+
+    trainer(tmp_path).train(iterations=11, kid=kid)
+    assert asked == [(12, 3, 16, 16)] * 3, "at the finest size, whatever the stage"
+    heard: list[Progress] = []
+    run = trainer(tmp_path, resume=True)
+    run.train(kid=kid, report=heard.append)
+    assert run.log.kids() == {5: 89.0, 10: 88.0, 11: 87.0, 14: 86.0}
+    assert heard[-1].kid == 86.0
+    assert heard[-1].sheet == tmp_path / "samples" / "000014.png"
+    with (tmp_path / "log.csv").open(newline="") as file:
+        assert [row["kid"] for row in csv.DictReader(file)] == ["", "89.0000", "", "88.0000", "87.0000", "86.0000"]
+
+
+def test_the_last_checkpoints_and_the_best_by_kid_are_kept_and_are_models(tmp_path: Path) -> None:
+    figures = iter([90.0, 40.0, 80.0, 70.0, float("nan"), 50.0, 60.0])
+    run = trainer(tmp_path, config=replace(CONFIG, sheet_every=2))
+    run.train(kid=lambda pictures: next(figures))
+    kept = sorted((tmp_path / "checkpoints").iterdir())
+    assert [path.name for path in kept] == [f"{n:06d}.safetensors" for n in (4, 10, 12, 14)]
+    configs = [load_model(path)[1] for path in kept]
+    assert [config.ladder.finest for config in configs] == [8, 8, 16, 16]
+    assert configs[0].trained["kid_x100"] == 40.0
+    best = run.checkpoints.best(run.log.kids())
+    assert best == 4
+    assert kept[-1].read_bytes() != kept[-2].read_bytes()
+
+
+def test_checkpoints_from_beyond_the_state_that_was_resumed_go_first(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    for number in (100, 200, 300, 400, 500, 900):
+        checkpoints.path(number).touch()
+    checkpoints.drop(400, {100: 3.0, 900: 1.0})
+    left = sorted(path.stem for path in (tmp_path / "checkpoints").iterdir())
+    assert left == ["000100", "000200", "000300", "000400"]
 
 
 def test_a_model_saved_while_a_stage_fades_in_stops_at_the_stage_below(tmp_path: Path) -> None:
@@ -100,7 +152,8 @@ def test_training_pulls_chains_towards_the_target(tmp_path: Path) -> None:
     assert moved[1] > 3 * moved[2].abs(), "blue is the same in both domains"
 
 
-def test_the_guard_rolls_back_from_an_injected_blow_up_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e5])
+def test_the_guard_rolls_back_from_an_injected_blow_up_and_says_so(tmp_path: Path, wrong: float) -> None:
     run = trainer(tmp_path)
     heard: list[Progress] = []
 
@@ -108,7 +161,7 @@ def test_the_guard_rolls_back_from_an_injected_blow_up_and_says_so(tmp_path: Pat
         heard.append(progress)
         if progress.iteration == 7 and not any(p.event for p in heard):
             with torch.no_grad():
-                run.energy.project.weight.fill_(float("nan"))
+                run.energy.project.weight.fill_(wrong)
 
     run.train(report=sabotage)
     events = [p.event for p in heard if p.event]
@@ -120,7 +173,7 @@ def test_the_guard_rolls_back_from_an_injected_blow_up_and_says_so(tmp_path: Pat
 
 
 def test_a_blow_up_just_before_a_snapshot_does_not_become_the_good_state(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("models.training.SNAPSHOT_EVERY", 4)
+    monkeypatch.setattr("models.guard.SNAPSHOT_EVERY", 4)
     run = trainer(tmp_path)
     heard: list[str] = []
 

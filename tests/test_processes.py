@@ -1,0 +1,141 @@
+"""Several processes train one energy: what two of them learn is what one learns.
+
+Run as a program, under torchrun, this file is the two processes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.data import Domain
+from models.energy import EnergyConfig
+from models.processes import Processes, joined
+from models.run_folder import Progress
+from models.schedule import Curriculum, Ladder, Phase, Stage
+from models.training import Trainer, TrainingConfig
+
+ROOT = Path(__file__).parents[1]
+CONFIG = TrainingConfig(
+    EnergyConfig(coarsest=8, finest=16, width=4, widest=8),
+    Curriculum(Ladder((Stage(8, 2), Stage(16, 2))), (Phase(6, 4), Phase(8, 6))),
+    sheet_every=5,
+)
+NOISY = replace(CONFIG, curriculum=replace(CONFIG.curriculum, ladder=replace(CONFIG.curriculum.ladder, noise=0.1)))
+TOLERANCE = 1e-5  # of numbers up to 1: sums in another order; 1e-6 was found
+
+
+def domain(seed: int, tint: tuple[int, int, int]) -> Domain:
+    noise = np.random.default_rng(seed).integers(0, 60, (12, 3, 18, 18))
+    return Domain((noise + np.array(tint).reshape(1, 3, 1, 1)).astype(np.uint8))
+
+
+RED, ORANGE = domain(0, (180, 20, 20)), domain(1, (190, 120, 20))
+
+
+def trainer(run: Path, processes: Processes, *, config: TrainingConfig = CONFIG, resume: bool = False) -> Trainer:
+    source = None if "noise" in run.name else RED
+    return Trainer(run, config, ORANGE, source, names=("red", "orange"), processes=processes, resume=resume)
+
+
+def two_processes(folder: Path) -> None:
+    """What each of the two does; the results of each are in its own file."""
+    with joined(torch.device("cpu")) as (processes, _):
+        trainer(folder / "whole", processes).train()
+        trainer(folder / "half", processes).train(iterations=9)
+        trainer(folder / "noise", processes).train(iterations=4)
+        shaken = trainer(folder / "shaken", processes, config=NOISY)
+        shaken.train(iterations=8)
+
+        blown = trainer(folder / "blown", processes)
+        events: list[str] = []
+
+        def sabotage(progress: Progress) -> None:
+            events.append(progress.event)
+            if processes.rank == 1 and progress.iteration == 7 and not any(events):
+                with torch.no_grad():
+                    blown.energy.project.weight.fill_(float("nan"))
+
+        blown.train(report=sabotage)
+        stopped = trainer(folder / "stopped", processes)
+        stopped.train(stop=lambda: processes.rank == 1 and stopped.iteration == 3)
+        found = {
+            "events": [event for event in events if event],
+            "iterations": [blown.iteration, stopped.iteration],
+            "weights": [float(sum(v.double().sum() for v in t.average.state_dict().values())) for t in (blown, shaken)],
+        }
+        (folder / f"{processes.rank}.json").write_text(json.dumps(found))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which two processes have done all of the above."""
+    folder = tmp_path_factory.mktemp("two")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "tests.test_processes", str(folder)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def assert_same(one: Trainer, other: Trainer) -> None:
+    expected, found = one.state(), other.state()
+    assert expected.keys() == found.keys()
+    assert torch.equal(expected["random.cpu"], found["random.cpu"])
+    for name, value in expected.items():
+        if name != "random.cpu":
+            torch.testing.assert_close(found[name], value, rtol=0, atol=TOLERANCE, msg=name)
+
+
+@pytest.mark.parametrize(("name", "iterations"), [("whole", 14), ("noise", 4)])
+def test_two_processes_learn_what_one_learns_from_the_joint_batch(
+    done: Path, tmp_path: Path, name: str, iterations: int
+) -> None:
+    alone = trainer(tmp_path / name, Processes())
+    alone.train(iterations=iterations)
+    assert_same(alone, trainer(done / name, Processes(), resume=True))
+    assert len(alone.log.rows) == len(trainer(done / name, Processes(), resume=True).log.rows)
+
+
+def test_a_run_of_two_processes_is_resumed_by_one(done: Path, tmp_path: Path) -> None:
+    alone = trainer(tmp_path / "whole", Processes())
+    alone.train()
+    resumed = trainer(done / "half", Processes(), resume=True)
+    assert resumed.iteration == 9
+    resumed.train()
+    assert_same(alone, resumed)
+
+
+def test_both_take_the_same_decisions_whichever_has_the_reason(done: Path) -> None:
+    first, second = (json.loads((done / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    assert first["events"] == ["blew up at iteration 8, rolled back to 0"]
+    assert first["iterations"] == [14, 3]
+
+
+def test_batches_that_cannot_be_shared_out_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a batch of 4 pictures cannot be shared out evenly among 3 processes"):
+        trainer(tmp_path / "run", Processes(0, 3))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_slices_of_a_batch_are_the_batch() -> None:
+    batch = torch.arange(12).reshape(6, 2)
+    assert torch.equal(torch.cat([Processes(rank, 3).share(batch) for rank in range(3)]), batch)
+
+
+def test_without_torchrun_a_process_is_alone() -> None:
+    with joined(torch.device("cpu")) as (processes, device):
+        assert processes == Processes(0, 1)
+        assert device == torch.device("cpu")
+
+
+if __name__ == "__main__":
+    two_processes(Path(sys.argv[1]))

@@ -1,0 +1,95 @@
+"""The learning curves of a run folder, drawn from its log."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+
+from models.files import whole_file
+from models.run_folder import LOG, Log
+from models.training import read_config
+
+Row = Mapping[str, str]
+
+TARGET, CHAIN, PLAIN, TROUBLE = "#2a6fbb", "#d9772b", "#444444", "#c02020"
+
+
+def save_curves(run: Path) -> Path:
+    """Draw `curves.png` of a run: energies, their gap, picture change and KID (if measured) over the iterations.
+
+    Thin lines mark where a finer stage enters, dotted ones the blow-ups; what was rolled back is left out. Raises
+    OSError, and ValueError where the folder's config or log cannot be read.
+    """
+    from matplotlib.figure import Figure  # no pyplot: no window, no global state
+
+    log = Log()
+    log.read(run / LOG)
+    rows, blown = surviving(log.rows)
+    kids = [(step, value) for step, value in _points(rows, "kid") if math.isfinite(value)]
+    figure = Figure(figsize=(9, 8 if kids else 6.5), layout="constrained")
+    panels = figure.subplots(4 if kids else 3, sharex=True)
+    energies, gap, change = panels[:3]
+    for column, colour, label in (("target_energy", TARGET, "target pictures"), ("chain_energy", CHAIN, "chain ends")):
+        energies.plot(*_xy(_points(rows, column)), color=colour, linewidth=1, label=label)
+    energies.set_ylabel("energy")
+    energies.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+    targets, chains = _points(rows, "target_energy"), _points(rows, "chain_energy")
+    gaps = [(step, high - low) for (step, low), (_, high) in zip(targets, chains, strict=True)]
+    gap.plot(*_xy(gaps), color=PLAIN, linewidth=1)
+    gap.axhline(0, color=PLAIN, linewidth=0.5)
+    gap.set_ylabel("gap: chain - target")
+    change.plot(*_xy(_points(rows, "change")), color=PLAIN, linewidth=1)
+    change.set_ylabel("picture change (RMS)")
+    if kids:
+        best = min(kids, key=lambda point: point[1])
+        panels[3].plot(*_xy(kids), color=PLAIN, linewidth=1, marker=".")
+        panels[3].plot(*best, color=TARGET, marker="o")
+        panels[3].annotate(f"{best[1]:.1f}", best, xytext=(0, 6), textcoords="offset points", ha="center", color=TARGET)
+        panels[3].margins(y=0.2)
+        panels[3].set_ylabel("SqueezeNet-KID x100")
+    panels[-1].set_xlabel("iteration" + (f" ({float(rows[-1]['seconds']) / 60:.0f} minutes)" if rows else ""))
+    last = int(rows[-1]["iteration"]) if rows else 0
+    for start, resolution in _stages(run):
+        if start <= last:
+            energies.text(start, 1.02, f"{resolution} px", transform=energies.get_xaxis_transform())
+            for panel in panels:
+                panel.axvline(start, color=PLAIN, linewidth=0.5, alpha=0.6)
+    for iteration in blown:
+        energies.text(iteration, 0.02, " blew up", color=TROUBLE, transform=energies.get_xaxis_transform())
+        for panel in panels:
+            panel.axvline(iteration, color=TROUBLE, linewidth=0.8, linestyle=":")
+    path = run / "curves.png"
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=110)
+    return path
+
+
+def surviving(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
+    """The rows of a log that no rollback has undone, and the iterations at which training blew up."""
+    kept: list[Row] = []
+    blown = []
+    for row in rows:
+        while kept and int(kept[-1]["iteration"]) >= int(row["iteration"]):
+            kept.pop()
+        if row["event"]:
+            blown.append(int(row["iteration"]))
+        else:
+            kept.append(row)
+    return kept, blown
+
+
+def _points(rows: Sequence[Row], column: str) -> list[tuple[int, float]]:
+    return [(int(row["iteration"]), float(row[column])) for row in rows if row[column]]
+
+
+def _xy(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _stages(run: Path) -> list[tuple[int, int]]:
+    """(first iteration, resolution) of each stage."""
+    curriculum = read_config(run).curriculum
+    starts = accumulate((phase.iterations for phase in curriculum.phases[:-1]), initial=0)
+    return [(start, stage.resolution) for start, stage in zip(starts, curriculum.ladder.stages, strict=True)]
