@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.energy import EnergyFunction
 
@@ -21,18 +22,32 @@ class Contrast:
     penalty: Tensor
 
 
-def contrast(energy: EnergyFunction, target: Tensor, chain_end: Tensor, penalty_weight: float = 0.0) -> Contrast:
-    """mean E(target) - mean E(chain end) + weight * R1.
+def contrast(
+    energy: EnergyFunction,
+    target: Tensor,
+    chain_end: Tensor,
+    penalty_weight: float = 0.0,
+    overshot: Tensor | None = None,
+    overshoot_weight: float = 0.0,
+) -> Contrast:
+    """mean E(target) - mean E(chain end) + weight * R1 + weight * mean log(1 + exp(E(target) - E(overshot))).
 
-    target, chain_end: (B, 3, H, W), the chain end without a graph. The difference is the maximum-likelihood gradient
-    of an energy model whose samples are the chain ends (Zhao, Xie, Li, ICLR 2021). R1 = the squared norm of dE/dx per
-    target picture, averaged (Mescheder et al., ICML 2018); it keeps the slopes finite, so that chains of a fixed
-    step size stay calm. At weight 0 it is not computed and reported as NaN: it costs as much as all the rest.
+    target, chain_end, overshot: (B, 3, H, W), the last two without a graph. The difference is the maximum-likelihood
+    gradient of an energy model whose samples are the chain ends (Zhao, Xie, Li, ICLR 2021). R1 = the squared norm of
+    dE/dx per target picture, averaged (Mescheder et al., ICML 2018); it keeps the slopes finite, so that chains of a
+    fixed step size stay calm. At weight 0 it is not computed and reported as NaN: it costs as much as all the rest.
+
+    overshot: each target picture, moved by the change that a chain has made to some source picture. It ranks above the
+    picture it comes from (the pairwise logistic loss of Burges et al., ICML 2005), which tells the energy WHERE a
+    change belongs: what is orange already must not go on to yellow, and a grey ground not turn warm. The loss levels
+    off once the order is right; as a plain difference it makes the energy steep without bound.
     """
     target = target.detach().requires_grad_(penalty_weight > 0)
     target_energies = energy(target)
     target_energy, chain_energy = target_energies.mean(), energy(chain_end.detach()).mean()
     loss, penalty = target_energy - chain_energy, target_energy.new_full((), math.nan)
+    if overshot is not None and overshoot_weight > 0:
+        loss = loss + overshoot_weight * F.softplus(target_energies - energy(overshot.detach())).mean()
     if penalty_weight > 0:
         (slope,) = torch.autograd.grad(target_energies.sum(), target, create_graph=True)
         penalty = slope.square().sum(dim=(1, 2, 3)).mean()

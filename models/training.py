@@ -41,9 +41,10 @@ class TrainingConfig:
     reach: that of the training chains, softer than the ladder's own, which is for use: an energy that learns with
     stiff whites pushes the harder against them, and tints them all the same. penalty: weight of R1 for each unit of
     a stage's step size, so that it weighs the energy that a step gains at first order, step size x slope^2.
-    penalty_every: iterations between two updates that look at it. data_noise: standard deviation of the noise on
-    target and source pictures, on the [-1, 1] scale. shortest, longest: the steps of a training chain are the
-    ladder's times a number drawn from this range, so that the energy also learns where long chains lead, and a
+    penalty_every: iterations between two updates that look at it. overshoot: weight of the ranking of target pictures
+    below overshot ones (see objective.py), for chains that start at sources. data_noise: standard deviation of the
+    noise on target and source pictures, on the [-1, 1] scale. shortest, longest: the steps of a training chain are
+    the ladder's times a number drawn from this range, so that the energy also learns where long chains lead, and a
     larger strength at use stays in known country. ema: decay of the averaged weights per iteration. sheet_every:
     iterations between sample sheets. bfloat16_up_to: the finest resolution whose training chains run in bfloat16; 0
     for none. Processors with bfloat16 arithmetic run them 1.5 to 1.9 times as fast; the updates always run in
@@ -56,6 +57,7 @@ class TrainingConfig:
     reach: float = 1.15
     penalty: float = 0.25
     penalty_every: int = 4
+    overshoot: float = 1.0
     data_noise: float = 0.01
     shortest: float = 0.75
     longest: float = 1.5
@@ -88,6 +90,16 @@ def config_from_dict(data: Mapping[str, Any]) -> TrainingConfig:
         tuple(Phase(**phase) for phase in data["curriculum"]["phases"]),
     )
     return TrainingConfig(**{**data, "network": EnergyConfig(**data["network"]), "curriculum": curriculum})
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What one stage learns from: pictures (B, 3, R, R) in [-1, 1]; see objective.contrast."""
+
+    stage: Stage
+    target: Tensor
+    end: Tensor
+    overshot: Tensor | None
 
 
 class Trainer:
@@ -180,8 +192,8 @@ class Trainer:
     def _iterate(self, total: int) -> Progress:
         self.guard.look(self.iteration, self.state)
         position = self.config.curriculum.at(self.iteration)
-        pairs, moved = self._draw(position)
-        target_energy, chain_energy, penalty, moved_all = self._learn(pairs, moved, position)
+        draws, moved = self._draw(position)
+        target_energy, chain_energy, penalty, moved_all = self._learn(draws, moved, position)
         progress = Progress(
             self.iteration, total, self.seconds, self.config.curriculum.ladder.stages[position.stage].resolution,
             position.beta, target_energy, chain_energy, penalty, math.sqrt(moved_all),
@@ -191,8 +203,8 @@ class Trainer:
         self.iteration += 1
         return progress
 
-    def _draw(self, position: Position) -> tuple[list[tuple[Stage, Tensor, Tensor]], Tensor]:
-        """For each stage reached: (stage, targets, chain ends); and how far the newest stage's moved, mean squared.
+    def _draw(self, position: Position) -> tuple[list[Draw], Tensor]:
+        """What each stage reached learns from; and how far the newest stage's chains moved, mean squared.
 
         The batches are this process's slices of those that all have drawn.
         """
@@ -215,20 +227,26 @@ class Trainer:
         energy_at = self._energies(self.sampler, ladder.finest, position.beta, config.bfloat16_up_to)
         generator = self.processes.generator() if ladder.noise else None
         ends = {s.resolution: s.z for s in climb(energy_at, ladder, start, sources, generator)}
-        pairs = [
-            (s, pooled(target, ladder.finest // s.resolution), from_tone(ends[s.resolution], ladder.reach).clamp(-1, 1))
-            for s in ladder.stages
-        ]
-        return pairs, (pairs[-1][2] - reference).square().mean()
+        targets_at = tone_pyramid(target, ladder)
+        draws = []
+        for number, stage in enumerate(ladder.stages):
+            overshot = None
+            if sources is not None and config.overshoot:
+                overshot = targets_at[number] + (ends[stage.resolution] - sources[number])
+                overshot = self._pixels(overshot.clamp(min=-1))
+            end = self._pixels(ends[stage.resolution])
+            draws.append(Draw(stage, pooled(target, ladder.finest // stage.resolution), end, overshot))
+        return draws, (draws[-1].end - reference).square().mean()
 
-    def _learn(
-        self, pairs: list[tuple[Stage, Tensor, Tensor]], moved: Tensor, position: Position
-    ) -> tuple[float, float, float, float]:
+    def _pixels(self, tones: Tensor) -> Tensor:
+        return from_tone(tones, self.config.reach).clamp(-1, 1)
+
+    def _learn(self, draws: list[Draw], moved: Tensor, position: Position) -> tuple[float, float, float, float]:
         """One update on the stages' summed losses.
 
         Returns target energy, chain energy and penalty of the newest stage, and `moved`, over all processes.
         """
-        finest = pairs[-1][0].resolution
+        finest = draws[-1].stage.resolution
         # The penalty costs half of an update; at every few with that much more weight it does the same (Karras et al.,
         # "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020).
         every = self.config.penalty_every
@@ -238,9 +256,12 @@ class Trainer:
         self.energy.train()
         with parametrize.cached():  # one power iteration an update, however often the weights are looked at
             terms = [
-                contrast(energy_at(stage.resolution), target, end, weight * stage.step_size)
-                for stage, target, end in pairs
-            ]
+                contrast(
+                    energy_at(draw.stage.resolution), draw.target, draw.end,
+                    weight * draw.stage.step_size, draw.overshot, self.config.overshoot,
+                )
+                for draw in draws
+            ]  # fmt: skip
             torch.stack([term.loss for term in terms]).sum().backward()
         newest = terms[-1]
         figures = torch.stack([newest.target_energy, newest.chain_energy, newest.penalty, moved]).detach()

@@ -38,3 +38,17 @@ def test_without_a_weight_the_penalty_is_left_out() -> None:
     terms = contrast(lambda x: x.square().sum(dim=(1, 2, 3)), target, end)
     assert terms.loss == terms.target_energy - terms.chain_energy
     assert terms.penalty.isnan()
+
+
+def test_an_overshot_picture_ranks_above_its_target_and_the_loss_levels_off() -> None:
+    """E = w |x|^2 over 48 pixels: log(1 + exp(12 w - 48 w)) and its slope in w, -36 / (1 + exp(36 w))."""
+    target, end = torch.full((2, 3, 4, 4), 0.5), torch.zeros(2, 3, 4, 4)
+    slopes = []
+    for value in (0.0, 0.05, 5.0):
+        w = torch.tensor(value, requires_grad=True)
+        energy = lambda x, w=w: w * x.square().sum(dim=(1, 2, 3))  # noqa: E731
+        with_it = contrast(energy, target, end, overshot=torch.ones(2, 3, 4, 4), overshoot_weight=1.0).loss
+        (with_it - contrast(energy, target, end).loss).backward()
+        torch.testing.assert_close(w.grad, -36 / (1 + torch.exp(torch.tensor(36 * value))))
+        slopes.append(abs(w.grad.item()))
+    assert slopes[0] == 18 and slopes[2] < 1e-6
