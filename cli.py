@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -14,9 +15,12 @@ import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
+    from torch import Tensor
 
     from models.training import Progress, Trainer
     from translate.engine import Result, Translator
+    from translate.report import Outcome
+    from translate.restore import Restored
 
 FAILED, SOME_FAILED = 1, 3
 
@@ -75,11 +79,14 @@ def translate(
     device: Device = "auto",
     gif: Annotated[Path | None, typer.Option(help="Also write the chain as an animation (one picture only).")] = None,
     strip: Annotated[Path | None, typer.Option(help="Also write the chain as a strip (one picture only).")] = None,
+    saliency: Annotated[
+        Path | None, typer.Option(help="Also write what changed and why, as one sheet (one picture only).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Translate one or many pictures."""
-    if len(pictures) > 1 and (gif or strip):
-        _usage("--gif and --strip take one picture at a time")
+    if len(pictures) > 1 and (gif or strip or saliency):
+        _usage("--gif, --strip and --saliency take one picture at a time")
     if gif is not None and gif.suffix.lower() != ".gif":
         _usage(f"--gif wants a name that ends with .gif, not {gif.name}")
     if len(pictures) > 1 and output is not None and output.suffix and not output.is_dir():
@@ -87,13 +94,14 @@ def translate(
     with _sentences():
         from translate.pictures import BadPicture, can_save
 
-        if strip is not None and not can_save(strip):
-            _usage(f"{strip.name} does not end like a picture that can be saved")
+        for sheet in (strip, saliency):
+            if sheet is not None and not can_save(sheet):
+                _usage(f"{sheet.name} does not end like a picture that can be saved")
         translator = _translator(model, device)
         settings = {"strength": strength, "steps": steps, "size": size, "seed": seed}
         total = translator.check(strength=strength, steps=steps, size=size)
         sources = {path.resolve() for path in pictures}
-        _keep_apart(sources, [_target(pictures[0], output, translator.name), gif, strip])
+        _keep_apart(sources, [_target(pictures[0], output, translator.name), gif, strip, saliency])
         failed, taken = 0, set[Path]()
         with _bars() as bars:
             for path in pictures:
@@ -105,7 +113,7 @@ def translate(
                         raise BadPicture(path.name, f"another picture of this call is already saved as {target.name}")
                     result = _translate_one(translator, path, target, settings, bars, total)
                     taken.add(target.resolve())
-                    _save_extras(result, gif, strip)
+                    _save_extras(result, gif, strip, saliency)
                 except BadPicture as error:
                     failed += 1
                     _say(str(error))
@@ -116,7 +124,7 @@ def translate(
 
 
 def _keep_apart(sources: set[Path], outputs: list[Path | None]) -> None:
-    """The pictures of one call's --gif and --strip must not write over its sources or over each other."""
+    """The pictures of one call's --gif, --strip and --saliency must not write over its sources or over each other."""
     main, *extras = [path.resolve() for path in outputs if path is not None]
     for number, extra in enumerate(extras):
         if extra in sources or extra == main or extra in extras[:number]:
@@ -140,17 +148,20 @@ def _translate_one(
     return result
 
 
-def _save_extras(result: Result, gif: Path | None, strip: Path | None) -> None:
+def _save_extras(result: Result, gif: Path | None, strip: Path | None, saliency: Path | None) -> None:
     from translate.frames import make_strip, save_gif
     from translate.pictures import save_picture
+    from translate.saliency import explain
 
-    for extra in (gif, strip):
+    for extra in (gif, strip, saliency):
         if extra is not None:
             _make_folder(extra)
     if gif is not None:
         save_gif(result.photo.rgb, result.frames, gif)
     if strip is not None:
         save_picture(make_strip(result.photo.rgb, result.frames), strip, made=result.made)
+    if saliency is not None:
+        save_picture(explain(result, result.translator.config.target or "the target"), saliency, made=result.made)
 
 
 def _make_folder(target: Path) -> None:
@@ -212,6 +223,9 @@ def batch(
     size: Annotated[int | None, typer.Option(help="Short side of the model's working copy, in pixels.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the noise, for models whose chain has any.")] = 0,
     device: Device = "auto",
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="ray: many machines, or this one, by Ray (the extra ray).")
+    ] = "local",
 ) -> None:
     """Translate a folder of pictures into another one. The same call again goes on where it stopped."""
     with _sentences():
@@ -227,8 +241,14 @@ def batch(
 
         from translate.batch import Settings, run, survey
 
+        carry_out: Callable[..., Iterator[Outcome]] = run
+        if engine == "ray":
+            from translate import ray_engine
+
+            ray_engine.check()
+            carry_out = partial(ray_engine.run, device=device)
         settings = Settings(strength, steps, size, seed, keep_metadata, overwrite, round(max_megapixels * 1e6))
-        translator = _translator(model, device)
+        translator = _translator(model, device if engine == "local" else "cpu")  # Ray's workers have their own devices
         total = translator.check(strength=strength, steps=steps, size=size)
         summary = Summary()
         with Report(None if dry_run else report) as lines, _bars() as bars, _stop_signals() as stopped:
@@ -238,7 +258,9 @@ def batch(
             outcomes = (
                 survey(plan, translator, settings)
                 if dry_run
-                else run(plan, translator, settings, stopped=lambda: bool(stopped), step=lambda: bars.advance(chain))
+                else carry_out(
+                    plan, translator, settings, stopped=lambda: bool(stopped), step=lambda: bars.advance(chain)
+                )
             )
             for outcome in outcomes:
                 summary.add(outcome)
@@ -277,14 +299,23 @@ def _stop_signals() -> Iterator[list[signal.Signals]]:
 
 @app.command()
 def train(
-    target: Annotated[Path, typer.Option(help="Folder with pictures of what results should look like.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            help="Pictures of what results should look like: a folder, a zip, a folder in one (pair.zip/trainB), or "
+            "hf://datasets/owner/name/folder."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The run folder: log, sample sheets, model, state.")],
     source: Annotated[
-        Path | None,
-        typer.Option(help="Folder with pictures of what will be translated; without it chains start at noise."),
+        str | None,
+        typer.Option(help="Likewise, of what will be translated; without it chains start at noise."),
     ] = None,
     preset: Annotated[
         int | None, typer.Option(help="Short side of the model's pictures: 64, 128 or 256; default: 128.")
+    ] = None,
+    zoom: Annotated[
+        int | None, typer.Option(help="1: things, seen whole; 2 or 4: styles and textures, seen from near; default: 1.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop in time, with a usable model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on exactly where the run in --out stopped.")] = False,
@@ -292,46 +323,79 @@ def train(
         int | None, typer.Option(min=0, max=2**63 - 1, help="Of everything random in the training; default: 0.")
     ] = None,
     source_name: Annotated[
-        str | None, typer.Option(help="The source domain in words; default: the folder's name.")
+        str | None, typer.Option(help="The source domain in words; default: the folder's or the zip's name.")
     ] = None,
     target_name: Annotated[
-        str | None, typer.Option(help="The target domain in words; default: the folder's name.")
+        str | None, typer.Option(help="The target domain in words; default: the folder's or the zip's name.")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="SqueezeNet 1.1 features (.npz) for a KID curve; default: those at hand, if any."),
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Train a direction from two folders of pictures."""
-    if resume and (preset is not None or seed is not None):
-        _usage("a resumed run keeps its own preset and seed")
+    """Train a direction from two folders of pictures.
+
+    On several processes: torchrun --standalone --nproc-per-node 2 -m cli train ...
+    """
+    if resume and (preset, zoom, seed) != (None, None, None):
+        _usage("a resumed run keeps its own preset, zoom and seed")
     with _sentences():
         from models.checkpoint import FILE_NAME
         from models.data import Domain
         from models.presets import preset as training_preset
-        from models.training import STATE, Trainer, read_config
+        from models.processes import joined
+        from models.run_folder import STATE
+        from models.training import Trainer, read_config
+        from translate.datasets import Dataset, described, open_dataset, record
         from translate.engine import pick_device
-        from translate.pictures import read_training_folder
+        from translate.pictures import read_training_files
+        from translate.report import printable
+        from translate.training_kid import features_at_hand, training_kid
 
-        processor = pick_device(device)
-        config = read_config(out) if resume else training_preset(preset or 128, seed or 0)
-        if not resume and (out / STATE).exists():
-            raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
-        if out.exists() and not out.is_dir():
-            raise NotADirectoryError(f"{out} is not a folder")
-        for folder in (source, target):
-            if folder is not None and out.resolve().is_relative_to(folder.resolve()):
-                raise ValueError(f"the run folder must not lie inside {folder.name}, whose pictures it is trained on")
+        with joined(pick_device(device)) as (processes, processor):
+            with processes.first_ahead():
+                config = read_config(out) if resume else training_preset(preset or 128, seed or 0, zoom or 1)
+                if not resume and (out / STATE).exists():
+                    raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
+                if out.exists() and not out.is_dir():
+                    raise NotADirectoryError(f"{out} is not a folder")
+                places = {"target": target, **({} if source is None else {"source": source})}
+                sets = {domain: open_dataset(place) for domain, place in places.items()}
+                for found in sets.values():
+                    if found.folder is not None and out.resolve().is_relative_to(found.folder):
+                        raise ValueError(
+                            f"the run folder must not lie inside {found.name}, whose pictures it is trained on"
+                        )
+                squeezenet = features_at_hand(features, processor) if processes.first else None
 
-        def domain(folder: Path) -> Domain:
-            pictures, bad = read_training_folder(folder, config.picture_size, cache=out / "pictures")
-            for error in bad:
-                _say(f"left out: {error}")
-            return Domain(pictures)
+                def read(found: Dataset) -> tuple[Domain, dict[str, Any]]:
+                    size, cache = config.picture_size, out / "pictures"
+                    pictures, bad = read_training_files(found.files, size, cache=cache, name=found.shown)
+                    for error in bad if processes.first else ():
+                        _say(printable(f"left out: {error}"))
+                    domain = Domain(pictures)
+                    return domain, described(found, len(domain), len(bad), domain.digest)
 
-        names = (source_name or (source.resolve().name if source else None), target_name or target.resolve().name)
-        with _removed_on_failure(out):
-            domains = domain(target), None if source is None else domain(source)
-            trainer = Trainer(out, config, *domains, names=names, device=processor, resume=resume)
-        _train_with_display(trainer, minutes)
-        typer.echo(out / FILE_NAME)
+                words = (
+                    source_name or (sets["source"].name if "source" in sets else None),
+                    target_name or sets["target"].name,
+                )
+                with _removed_on_failure(out):
+                    read_sets = {domain: read(found) for domain, found in sets.items()}
+                    domains = read_sets["target"][0], read_sets["source"][0] if "source" in read_sets else None
+                    kid = None if squeezenet is None else training_kid(domains[0], config.sample_size, squeezenet)
+                    trainer = Trainer(
+                        out, config, *domains, names=words, device=processor, processes=processes, resume=resume
+                    )
+                    if processes.first:
+                        record(out, {domain: description for domain, (_, description) in read_sets.items()})
+            if not processes.first:
+                with _stop_signals() as stopped:
+                    trainer.train(minutes=minutes, stop=lambda: bool(stopped))
+                return
+            _train_with_display(trainer, minutes, kid)
+            typer.echo(out / FILE_NAME)
 
 
 @contextmanager
@@ -348,13 +412,11 @@ def _removed_on_failure(folder: Path) -> Iterator[None]:
         raise
 
 
-def _train_with_display(trainer: Trainer, minutes: float | None) -> None:
-    stopped: list[str] = []
-    previous = {
-        number: signal.signal(number, lambda number, frame: stopped.append(signal.Signals(number).name))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    with _bars("{task.fields[state]}") as bars:
+def _train_with_display(trainer: Trainer, minutes: float | None, kid: Callable[[Tensor], float] | None) -> None:
+    from translate.board import Board
+
+    with _stop_signals() as stopped, _bars("{task.fields[state]}") as bars:
+        board = Board.open(trainer.run_folder, trainer.iteration)
         task = bars.add_task(
             "training", total=trainer.config.curriculum.iterations, completed=trainer.iteration, state=""
         )
@@ -369,14 +431,31 @@ def _train_with_display(trainer: Trainer, minutes: float | None) -> None:
                 _say(progress.event)
             elif not bars.console.is_terminal and progress.iteration % 50 == 0:
                 _say(f"{progress.iteration + 1}/{progress.iterations}: {state}")
+            if board is not None:
+                board.add(progress)
+            if progress.sheet is not None:
+                _draw_curves(trainer.run_folder)
 
         try:
-            trainer.train(minutes=minutes, stop=lambda: bool(stopped), report=show)
+            trainer.train(minutes=minutes, stop=lambda: bool(stopped), report=show, kid=kid)
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            _draw_curves(trainer.run_folder)
+            if board is not None:
+                board.close()
+    kids = trainer.log.kids()
+    if (best := trainer.checkpoints.best(kids)) is not None:
+        _say(f"the lowest KID on training pictures, {kids[best]:.1f}: {trainer.checkpoints.path(best)}")
     if stopped:
-        _say(f"{stopped[0]}: saved at iteration {trainer.iteration}; go on with --resume")
+        _say(f"{stopped[0].name}: saved at iteration {trainer.iteration}; go on with --resume")
+
+
+def _draw_curves(run: Path) -> None:
+    from translate.curves import save_curves
+
+    try:
+        save_curves(run)
+    except OSError as error:  # a picture of a training is no reason to end it
+        _say(f"curves.png cannot be written: {error.strerror or error}")
 
 
 @app.command()
@@ -432,6 +511,188 @@ def evaluate(
             Console().print(table(report))
 
 
+AnyModel = Annotated[
+    str, typer.Argument(help="A shipped name, a file, a run folder, or owner/name on the Hub.", show_default=False)
+]
+ResultFile = Annotated[Path, typer.Option("--output", "-o", help="The picture to write.", show_default=False)]
+
+
+@app.command("generate")
+def generate_pictures(
+    model: AnyModel,
+    output: ResultFile,
+    count: Annotated[int, typer.Option("-n", "--count", help="How many pictures.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first; the next has the next seed.")] = 0,
+    towards: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**62, help="Show the way from the picture of --seed to the one of this seed."),
+    ] = None,
+    scale: Annotated[int, typer.Option(min=1, max=8, help="Enlarge each picture on the sheet.")] = 2,
+    device: Device = "auto",
+) -> None:
+    """Make pictures from noise, with a model that was trained without a source folder."""
+    with _sentences():
+        from translate.generate import check, generate, interpolate, sheet
+        from translate.pictures import can_save, save_picture
+
+        if not can_save(output):
+            _usage(f"{output.name} does not end like a picture that can be saved")
+        translator = _translator(model, device)
+        total = check(translator, count)
+        with _bars() as bars:
+            task = bars.add_task("steps", total=total)
+            if towards is None:
+                pictures = generate(translator, count, seed, watch=lambda: bars.advance(task))
+            else:
+                pictures = interpolate(translator, seed, towards, count, watch=lambda: bars.advance(task))
+        made = {"deed": "generate", "model": translator.name, "digest": translator.digest, "seed": seed, "count": count}
+        _make_folder(output)
+        columns = None if towards is None else min(count, 8)
+        save_picture(
+            sheet(pictures, columns, scale), output, made=made if towards is None else {**made, "towards": towards}
+        )
+        typer.echo(output)
+
+
+@app.command("denoise")
+def denoise_picture(
+    model: AnyModel,
+    picture: Annotated[Path, typer.Argument(help="A noisy picture of any size.", show_default=False)],
+    output: ResultFile,
+    sigma: Annotated[
+        float | None,
+        typer.Option(help="Of the noise, as a share of the full range (0.1: 26 levels of 255); default: by guess."),
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Remove noise from a picture, with a model that was trained without a source folder."""
+    with _sentences():
+        from translate.pictures import open_picture
+        from translate.restore import check, denoise
+
+        translator = _restorer(model, device, picture, output)
+        check(translator, sigma)
+        _save_restored(denoise(translator, open_picture(picture), sigma), picture, output, as_json)
+
+
+@app.command("inpaint")
+def inpaint_picture(
+    model: AnyModel,
+    picture: Annotated[Path, typer.Argument(help="A picture of any size, with a hole.", show_default=False)],
+    output: ResultFile,
+    mask: Annotated[
+        Path | None, typer.Option(help="A black and white picture of the same size: white is what will be filled.")
+    ] = None,
+    box: Annotated[
+        str | None, typer.Option(metavar="LEFT,TOP,RIGHT,BOTTOM", help="The hole in pixels, in place of a mask.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Fill a hole in a picture; all other pixels stay as they are, bit for bit where the format can."""
+    if (mask is None) == (box is None):
+        _usage("give either --mask or --box")
+    with _sentences():
+        from translate.pictures import open_picture, saved_format
+        from translate.restore import check, inpaint
+
+        try:
+            left, top, right, bottom = (0, 0, 0, 0) if box is None else (int(part) for part in box.split(","))
+        except ValueError:
+            _usage(f"--box wants LEFT,TOP,RIGHT,BOTTOM in pixels, not {box}")
+        translator = _restorer(model, device, picture, output)
+        if mask is not None and output.resolve() == mask.resolve():
+            _usage(f"{output.name} would write over the mask")
+        check(translator)
+        hole = (left, top, right, bottom) if mask is None else open_picture(mask)
+        restored = inpaint(translator, open_picture(picture), hole)
+        if saved_format(output) not in ("PNG", "TIFF", "BMP"):
+            _say(f"{output.name}: this format changes every pixel a little; PNG keeps those outside the hole")
+        _save_restored(restored, picture, output, as_json)
+
+
+def _restorer(model: str, device: str, picture: Path, output: Path) -> Translator:
+    from translate.pictures import can_save
+
+    if not can_save(output):
+        _usage(f"{output.name} does not end like a picture that can be saved")
+    if output.resolve() == picture.resolve():
+        _usage(f"{output.name} would write over the source")
+    return _translator(model, device)
+
+
+def _save_restored(restored: Restored, source: Path, output: Path, as_json: bool) -> None:
+    from translate.pictures import save_picture
+
+    for note in restored.photo.notes:
+        _say(f"{source.name}: {note}")
+    _make_folder(output)
+    save_picture(restored.picture, output, like=restored.photo, made=restored.made, source=source)
+    row = {"source": str(source), "output": str(output), "seconds": round(restored.seconds, 3), **restored.made}
+    typer.echo(json.dumps(row) if as_json else output)
+
+
+@app.command("score")
+def score_pictures(
+    model: AnyModel,
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures of any size.", show_default=False)],
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Say how unusual pictures are for the domain of a model."""
+    with _sentences():
+        from dataclasses import asdict
+
+        from translate.calibration import usual
+        from translate.outliers import score
+        from translate.pictures import BadPicture
+
+        translator = _translator(model, device)
+        usual(translator.config, translator.name)
+        failed = 0
+        for path in pictures:
+            try:
+                verdict = score(translator, path)
+            except BadPicture as error:
+                failed += 1
+                _say(str(error))
+                continue
+            row = {"source": str(path), "model": translator.name, "digest": translator.digest, **asdict(verdict)}
+            mark = "OUTLIER, " if verdict.outlier else ""
+            typer.echo(json.dumps(row) if as_json else f"{path}: {mark}{verdict.words} ({verdict.unusual:.2f})")
+    if failed:
+        raise typer.Exit(FAILED if failed == len(pictures) else SOME_FAILED)
+
+
+@app.command("calibrate")
+def calibrate_model(
+    model: Annotated[str, typer.Argument(help="A model file or a run folder.", show_default=False)],
+    pictures: Annotated[Path, typer.Option(help="The folder that it was trained on.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A model file to write; default: into the model itself.")
+    ] = None,
+) -> None:
+    """Teach a model what is usual in its domain, for denoise, inpaint, generate and score; kept in its file."""
+    with _sentences():
+        from models.checkpoint import load_model, save_model
+        from models.zoo import locate, shipped
+        from translate.calibration import calibrate
+        from translate.pictures import read_training_folder
+
+        if output is not None and output.suffix != ".safetensors":
+            _usage(f"{output.name} must end with .safetensors")
+        if output is None and (model in shipped() or not Path(model).exists()):
+            _usage(f"{model} is not a file of yours; say with --output where the calibrated model shall go")
+        energy, config = load_model(locate(model))
+        squares, bad = read_training_folder(pictures, config.ladder.finest)
+        for error in bad:
+            _say(f"left out: {error}")
+        target = output or locate(model)
+        save_model(target, energy.state_dict(), calibrate(energy, config, squares))
+        typer.echo(target)
+
+
 @app.command("app")
 def serve_page(
     port: Annotated[
@@ -451,16 +712,17 @@ def serve_page(
 
 @models_app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """Name the shipped models."""
+    """Name the shipped models, and those that were pulled from the Hub."""
     with _sentences():
-        from models.checkpoint import digest, load_model
+        from models.checkpoint import digest, load_config
+        from models.hub import pulled
         from models.zoo import locate, shipped
 
-        for name in shipped():
-            _, config = load_model(locate(name))
+        for name, path in {**{name: locate(name) for name in shipped()}, **pulled()}.items():
+            config = load_config(path)
             row = {
-                "name": name, "source": config.source, "target": config.target, "size": config.ladder.finest,
-                "strength": config.strength, "digest": digest(locate(name)),
+                "name": name, "source": config.source, "target": config.target, "size": config.working,
+                "strength": config.strength, "digest": digest(path),
             }  # fmt: skip
             if as_json:
                 typer.echo(json.dumps(row))
@@ -475,15 +737,87 @@ def list_models(as_json: Json = False) -> None:
 def show_model(
     name: Annotated[str, typer.Argument(help="A shipped name, a file, a run folder, or owner/name.")],
 ) -> None:
-    """Print a model's card, or what its file says of itself."""
+    """Print a model's card; of a run folder the one that a push would write; of a file what it says of itself."""
     with _sentences():
         from dataclasses import asdict
 
         from models.checkpoint import load_model
         from models.zoo import card, locate
+        from translate.cards import write_card
+        from translate.report import printable
 
-        _, config = load_model(locate(name))
-        typer.echo(card(name) or json.dumps(asdict(config), indent=1))
+        path = locate(name)
+        _, config = load_model(path)
+        text = write_card(path, name=path.resolve().parent.name) if Path(name).is_dir() else card(name)
+        typer.echo("\n".join(map(printable, text.splitlines())) if text else json.dumps(asdict(config), indent=1))
+
+
+@models_app.command("pull")
+def pull_model(
+    name: Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A model on the Hugging Face Hub.")],
+) -> None:
+    """Fetch a model from the Hub, or bring it up to date; from then on it needs no network."""
+    with _sentences():
+        from models.checkpoint import digest, load_model
+        from models.hub import parse_name, pull
+
+        path = pull(parse_name(name))
+        _, config = load_model(path)
+        _say(f"{config.source or 'noise'} -> {config.target}, digest {digest(path)}; use it with -m {name}")
+        typer.echo(path)
+
+
+@models_app.command("push")
+def push_model(
+    model: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model file.")],
+    name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="What it shall be called on the Hugging Face Hub.")],
+    licence: Annotated[
+        str | None, typer.Option("--licence", "--license", help="Of the model, such as mit or cc-by-nc-4.0.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="What it was trained on, in your words, and on whose terms.")] = None,
+    limits: Annotated[str | None, typer.Option(help="Where it fails, in your words.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="What `evaluate --json` printed; default: figures.json in the run folder.")
+    ] = None,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Also send the last sample sheet, which shows eight of YOUR PICTURES.")
+    ] = False,
+    public: Annotated[bool, typer.Option("--public", help="For everybody; without it only you see it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Put a model on the Hugging Face Hub, with a card written from its run; asks before anything is sent."""
+    with _sentences():
+        import tempfile
+
+        from models.hub import CARD, parse_name, push
+        from models.zoo import locate
+        from translate.cards import gather
+        from translate.report import printable
+
+        wanted = parse_name(name)
+        if wanted.revision is not None:
+            _usage("a push goes to OWNER/NAME, without a revision")
+        if not model.exists():
+            raise FileNotFoundError(f"there is no run folder or model file {model}")
+        with tempfile.TemporaryDirectory() as place:
+            files = gather(
+                locate(str(model)), Path(place), name=wanted, licence=licence, data=data, limits=limits,
+                figures=figures, samples=samples,
+            )  # fmt: skip
+            card = (Path(place) / CARD).read_text(encoding="utf-8")
+            _say("\n".join(f"    {printable(line)}" for line in card.splitlines()))
+            sizes = ", ".join(f"{path.name} ({path.stat().st_size / 1e3:,.0f} kB)" for path in files)
+            _say(f"{sizes} go to {wanted} on the Hub, {'for everybody to see' if public else 'which only you see'}.")
+            if not yes:
+                try:
+                    sure = typer.confirm("Send them?", err=True)
+                except typer.Abort:
+                    sure = False
+                if not sure:
+                    _fail("nothing was sent")
+            address = push(wanted, Path(place), public=public)
+        _say(f"Use it with: cf-translate translate PHOTO -m {wanted}")
+        typer.echo(address)
 
 
 @models_app.command("export")

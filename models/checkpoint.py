@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from models.schedule import Ladder, ladder_from_dict
 FORMAT = 1
 FILE_NAME = "model.safetensors"  # what a run folder and a Hub repository call their model
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
+MAX_BYTES = 64 * 2**20  # the presets' models take one
+_FINEST, _WIDEST = 1024, 256  # what a file may ask for: pixels, and channels
+_WORDS = 100  # letters of a domain's name that are kept
 
 
 class BadModel(ValueError):
@@ -36,24 +40,35 @@ class ModelConfig:
 
     network: the shape of the energy. ladder: the coarse-to-fine chain, with the steps
     it was trained with. strength: the chain length
-    that looked best on test pictures, relative to training; the default at use. source, target: the two domains in
+    that looked best on test pictures, relative to training; the default at use. zoom: training
+    saw crops with 1 / zoom of a picture's sides. source, target: the two domains in
     words ("apples", "oranges"); a source of None means that chains start at noise. trained: notes for people, such as
-    iterations and seconds.
+    iterations and seconds. calibration: what was measured on training pictures for restoring pictures and judging how
+    unusual they are, as translate/calibration.py writes it; empty before.
     """
 
     network: EnergyConfig
     ladder: Ladder
     strength: float = 1.0
+    zoom: int = 1
     source: str | None = None
     target: str = ""
     trained: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 2:
             raise ValueError(f"strength must lie in (0, 2], not {self.strength}")
+        if type(self.zoom) is not int or not 1 <= self.zoom <= 8:
+            raise ValueError(f"zoom must be a whole number in 1..8, not {self.zoom}")
         known = set(self.network.resolutions)
         if not {stage.resolution for stage in self.ladder.stages} <= known:
             raise ValueError(f"the ladder needs resolutions that the network lacks; it has {sorted(known)}")
+
+    @property
+    def working(self) -> int:
+        """Short side of the copy of a picture that the chain works on, in pixels."""
+        return self.ladder.finest * self.zoom
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -73,27 +88,31 @@ def save_model(path: Path, weights: Mapping[str, Tensor], config: ModelConfig) -
 def load_model(path: Path) -> tuple[Energy, ModelConfig]:
     """Read a model file. Returns the network in evaluation mode, on the CPU, and its configuration.
 
-    Raises BadModel, with a sentence that says what is wrong with the file.
+    The file's size, its configuration, and the names, types and shapes of its tensors are checked, in this order,
+    before memory is taken for any of them. Raises BadModel, with a sentence that says what is wrong with the file.
     """
-    tensors, meta = _read(path)
-    if meta.get("kind") != "model":
-        raise BadModel(f"{path.name} is a training state, not a model; use {FILE_NAME} beside it")
-    try:
-        config = _config(meta)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadModel(f"{path.name} holds a configuration this version cannot read: {error}") from error
-    if any(value.dtype != torch.float32 for value in tensors.values()):
-        raise BadModel(f"{path.name} holds weights that are not 32-bit floats")
-    try:
-        # On the meta device the shapes are compared before any memory is taken, and no random number is drawn.
+    with _opened_model(path) as file:
+        config = _model_config(path, file)
+        # On the meta device no memory is taken, and no random number is drawn.
         with torch.device("meta"):
             energy = Energy(config.network)
-        energy.load_state_dict(tensors, strict=True, assign=True)
-    except RuntimeError as error:
-        raise BadModel(f"the weights in {path.name} do not fit its own configuration") from error
+        wanted = {name: list(value.shape) for name, value in energy.state_dict().items()}
+        there = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        if any(part.get_dtype() != "F32" for part in there.values()):
+            raise BadModel(f"{path.name} holds weights that are not 32-bit floats")
+        if {name: part.get_shape() for name, part in there.items()} != wanted:
+            raise BadModel(f"the weights in {path.name} do not fit its own configuration")
+        tensors = {name: file.get_tensor(name) for name in wanted}
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise BadModel(f"{path.name} holds weights that are not finite numbers")
+    energy.load_state_dict(tensors, strict=True, assign=True)
     return energy.eval().requires_grad_(False), config
+
+
+def load_config(path: Path) -> ModelConfig:
+    """The configuration of a model file alone; its weights are not looked at. Raises BadModel."""
+    with _opened_model(path) as file:
+        return _model_config(path, file)
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -115,34 +134,71 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    """The file, its header read. Raises BadModel for what is no safetensors file."""
     try:
-        # The weights of a model are a megabyte or two: cheap to hold, and no file stays mapped.
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            yield file
     except FileNotFoundError as error:
         raise BadModel(f"there is no file {path.name}") from error
     except (OSError, SafetensorError) as error:
         raise BadModel(
             f"{path.name} is not a safetensors file; other formats are refused, since they can run code"
         ) from error
+
+
+@contextmanager
+def _opened_model(path: Path) -> Iterator[safe_open]:
+    if path.is_file() and path.stat().st_size > MAX_BYTES:
+        raise BadModel(f"{path.name} is larger than any model of cf-translate ({MAX_BYTES >> 20} MB)")
+    with _opened(path) as file:
+        yield file
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with _opened(path) as file:
+        # Copies that fit in memory at once, so that no file stays mapped.
+        return {name: file.get_tensor(name) for name in file.keys()}, _meta(path, file)  # noqa: SIM118
+
+
+def _meta(path: Path, file: safe_open) -> dict[str, Any]:
     try:
-        meta = json.loads(header[KEY])
+        meta: dict[str, Any] = json.loads((file.metadata() or {})[KEY])
         version = meta["format"]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadModel(f"{path.name} was not written by cf-translate") from error
     if version != FORMAT:
         raise BadModel(f"{path.name} has format {version}, this version reads {FORMAT}")
-    return tensors, meta
+    return meta
+
+
+def _model_config(path: Path, file: safe_open) -> ModelConfig:
+    meta = _meta(path, file)
+    if meta.get("kind") != "model":
+        raise BadModel(f"{path.name} is a training state, not a model; use {FILE_NAME} beside it")
+    try:
+        return _config(meta)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BadModel(f"{path.name} holds a configuration this version cannot read: {_words(error)}") from error
 
 
 def _config(meta: Mapping[str, Any]) -> ModelConfig:
+    network = EnergyConfig(**meta["network"])
+    if network.finest > _FINEST or network.widest > _WIDEST:
+        raise ValueError(f"its network is too large, beyond {_FINEST} px or {_WIDEST} channels")
     return ModelConfig(
-        network=EnergyConfig(**meta["network"]),
+        network=network,
         ladder=ladder_from_dict(meta["ladder"]),
         strength=float(meta["strength"]),
-        source=meta["source"],
-        target=str(meta["target"]),
+        zoom=meta.get("zoom", 1),  # older files have none
+        source=None if meta["source"] is None else _words(meta["source"]),
+        target=_words(meta["target"]),
         trained=dict(meta["trained"]),
+        calibration=dict(meta.get("calibration", {})),  # older files have none
     )
+
+
+def _words(value: object) -> str:
+    """Somebody else's words as they may stand on a terminal and in a card: short, on one line, without controls."""
+    return "".join(letter for letter in str(value) if letter.isprintable())[:_WORDS]

@@ -1,4 +1,4 @@
-"""Names of models -> files: shipped with the project, on this disk, or on the Hugging Face Hub."""
+"""Names of models -> files: on this disk, shipped with the project, or on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -16,44 +16,50 @@ def shipped() -> list[str]:
 
 
 def card(name: str) -> str | None:
-    """The model card of a shipped model, Markdown, or None where there is none."""
-    path = CARDS / f"{name}.md"
-    return path.read_text(encoding="utf-8") if name in shipped() and path.exists() else None
+    """The card, Markdown, of a shipped model or of one that was fetched from the Hub; None where there is none."""
+    if local(name) is not None:
+        return None
+    if name in shipped():
+        path = CARDS / f"{name}.md"
+        return path.read_text(encoding="utf-8") if path.exists() else None
+    if not _like_on_the_hub(name):
+        return None
+    from models import hub
+
+    return hub.card(hub.parse_name(name))
+
+
+def local(name: str) -> Path | None:
+    """The model file that a path stands for: itself, or the one in a run folder; None for what is no such path."""
+    path = Path(name)
+    if path.is_dir():
+        path /= FILE_NAME
+    return path if name and path.is_file() else None
 
 
 def locate(name: str) -> Path:
-    """The file of a model: a shipped name, a file, a run folder, or owner/name on the Hub, tried in this order.
+    """The file of a model: an existing file or run folder, a shipped name, or owner/name on the Hub, tried in this
+    order; on the Hub with @revision for another than the newest, and nobody is asked for what was fetched before.
 
-    Raises BadModel with a sentence that lists what is known.
+    Raises BadModel with one sentence.
     """
     if not name:
         raise BadModel(f"a model needs a name; known are: {', '.join(shipped())}")
+    if (path := local(name)) is not None:
+        return path
     if name in shipped():
         return SHIPPED / f"{name}.safetensors"
-    path = Path(name)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        if (path / FILE_NAME).is_file():
-            return path / FILE_NAME
+    if Path(name).is_dir():
         raise BadModel(f"the folder {name} holds no {FILE_NAME}")
-    if name.count("/") == 1 and not name.startswith((".", "/")) and path.suffix != ".safetensors":
-        return _from_hub(name)
+    if _like_on_the_hub(name):
+        from models import hub
+
+        return hub.model_file(hub.parse_name(name))
     known = ", ".join(shipped()) or "none yet"
     raise BadModel(f"there is no model named {name}; known are: {known}; or give a file, a run folder or owner/name")
 
 
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        try:
-            return Path(hf_hub_download(name, FILE_NAME, local_files_only=True))
-        except LocalEntryNotFoundError:
-            return Path(hf_hub_download(name, FILE_NAME))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise BadModel(
-            f"no model {name} here or on the Hub could be had ({type(error).__name__}); "
-            f"shipped are: {', '.join(shipped())}"
-        ) from error
+def _like_on_the_hub(name: str) -> bool:
+    """Whether a name is meant for the Hub, well formed or not: one slash, and not like a path to a file."""
+    repository = name.partition("@")[0]
+    return repository.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".safetensors")

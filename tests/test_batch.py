@@ -436,9 +436,9 @@ def test_names_that_are_no_text(tiny_model: Path, tmp_path: Path) -> None:
 # --- groups -------------------------------------------------------------------------------------------
 
 
-def shelved(translator: Translator, sizes: Sequence[tuple[int, int] | None], ahead: int = 99) -> list[list[int]]:
+def shelved(translator: Translator, sizes: Sequence[tuple[int, int] | None]) -> list[list[int]]:
     """In which groups, by number, pictures of these sizes leave the shelves."""
-    shelves, groups = Shelves(translator, Settings(), ahead), []
+    shelves, groups = Shelves(translator, Settings()), []
     for number, size in enumerate(sizes):
         item = Item(Path("a"), Path("b"), str(number), "b")
         groups += list(shelves.put(item, size))
@@ -452,14 +452,13 @@ def test_groups_are_of_one_shape_and_bounded(translator: Translator, monkeypatch
     assert shelved(translator, [square] * 6) == [[0, 1, 2, 3], [4, 5]]
     assert shelved(translator, [square, wide, None, square, wide, square]) == [[2], [1, 4], [0, 3, 5]]
     assert shelved(translator, [square, (0, 5), square]) == [[1], [0, 2]]
-    assert shelved(translator, [square, (9000, 9000), square, (2000, 2000), square], ahead=9) == [[0], [1], [2, 3, 4]]
-    assert shelved(translator, [(64, 64 + 4 * n) for n in range(6)], ahead=5)[0] == [0]
+    assert shelved(translator, [square, (9000, 9000), square, (2000, 2000), square]) == [[0], [1], [2, 3, 4]]
 
 
 def test_every_picture_leaves_the_shelves_once(translator: Translator) -> None:
     chance = np.random.default_rng(0)
     sizes = [(int(w), int(h)) for w, h in chance.integers(1, 6000, (300, 2))]
-    groups = shelved(translator, sizes, ahead=20)
+    groups = shelved(translator, sizes)
     assert sorted(number for group in groups for number in group) == list(range(300))
     for group in groups:
         assert len({translator.working_shape(*sizes[number]) for number in group}) == 1

@@ -8,9 +8,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from models.checkpoint import KEY, BadModel, digest, load_model, load_state, save_model, save_state, write_whole
+from models.checkpoint import (
+    KEY,
+    MAX_BYTES,
+    BadModel,
+    digest,
+    load_config,
+    load_model,
+    load_state,
+    save_model,
+    save_state,
+    write_whole,
+)
 from models.zoo import card, locate, shipped
 
 
@@ -33,14 +45,12 @@ def test_a_state_comes_back_exactly(tmp_path: Path) -> None:
     assert meta["seconds"] == 1.5
 
 
-def _header(path: Path, target: Path, **changes: object) -> Path:
+def _header(path: Path, to: Path, /, **changes: object) -> Path:
     """A copy of a model file with another header."""
-    from safetensors import safe_open
-
     with safe_open(path, "pt") as file:
         meta = json.loads(file.metadata()[KEY])
-    save_file(load_file(path), target, {KEY: json.dumps({**meta, **changes})})
-    return target
+    save_file(load_file(path), to, {KEY: json.dumps({**meta, **changes})})
+    return to
 
 
 def test_what_is_not_a_model_is_refused_with_a_sentence(tiny_model: Path, tmp_path: Path) -> None:
@@ -94,6 +104,82 @@ def test_weights_that_are_not_numbers_are_refused(tiny_model: Path, tmp_path: Pa
     save_model(tmp_path / "nan.safetensors", weights, config)
     with pytest.raises(BadModel, match="finite"):
         load_model(tmp_path / "nan.safetensors")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": {"coarsest": 16, "finest": 2**4000, "width": 8, "widest": 16}},
+        {"network": {"coarsest": 16, "finest": 32, "width": 8, "widest": 1024}},
+        {"network": {"coarsest": 16, "finest": 32, "width": 8, "widest": True}},
+        {"network": ["coarsest"]},
+        {"strength": float("nan")},
+        {"strength": 10**400},
+        {"ladder": {"stages": []}},
+        {"ladder": {"stages": [{"resolution": 16, "step_size": float("inf")}]}},
+        {"ladder": {"stages": [{"resolution": 16, "steps": 10**9}]}},
+        {"ladder": {"stages": [{"resolution": 16, "\x1b[2J\n": 1}]}},
+        {"ladder": {"stages": [{"resolution": 16}], "noise": float("nan")}},
+        {"trained": 3},
+        {"kind": ["model"]},
+    ],
+)
+def test_a_hostile_configuration_is_one_plain_sentence_before_any_weight_is_read(
+    tiny_model: Path, tmp_path: Path, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _header(tiny_model, tmp_path / "evil.safetensors", **changes)
+    monkeypatch.setattr(torch, "isfinite", lambda value: pytest.fail("the weights were looked at"))
+    with pytest.raises(BadModel) as caught:
+        load_model(tmp_path / "evil.safetensors")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("how", ["shape", "type", "more", "fewer", "name"])
+def test_tensors_are_compared_before_memory_is_taken_for_them(
+    tiny_model: Path, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = load_file(tiny_model)
+    name = "project.weight"
+    if how == "shape":
+        weights[name] = torch.ones(1, 1 << 20, 1, 1)
+    elif how == "type":
+        weights[name] = weights[name].half()
+    elif how == "more":
+        weights["../../x"] = torch.ones(1)
+    else:
+        kept = weights.pop(name)
+        if how == "name":
+            weights["project\n.weight"] = kept
+    with safe_open(tiny_model, "pt") as file:
+        meta = file.metadata()
+    save_file(weights, tmp_path / "evil.safetensors", meta)
+    monkeypatch.setattr(torch, "isfinite", lambda value: pytest.fail("the weights were looked at"))
+    with pytest.raises(BadModel, match=r"^[^\n]*evil\.safetensors[^\n]*$"):
+        load_model(tmp_path / "evil.safetensors")
+
+
+def test_a_header_that_promises_a_terabyte_is_refused(tmp_path: Path) -> None:
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1 << 38], "data_offsets": [0, 1 << 40]}}).encode()
+    path = tmp_path / "evil.safetensors"
+    for length in (len(header), 1 << 62):
+        path.write_bytes(length.to_bytes(8, "little") + header)
+        with pytest.raises(BadModel, match="not a safetensors file"):
+            load_model(path)
+
+
+def test_a_file_that_is_too_large_is_not_even_opened(tmp_path: Path) -> None:
+    path = tmp_path / "large.safetensors"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)  # takes no room on the disk
+    with pytest.raises(BadModel, match="larger than any model"):
+        load_model(path)
+
+
+def test_names_from_somebody_elses_file_are_plain_and_short(tiny_model: Path, tmp_path: Path) -> None:
+    _header(tiny_model, tmp_path / "odd.safetensors", source="\x1b[31mred\n---", target="x" * 10_000)
+    config = load_config(tmp_path / "odd.safetensors")
+    assert config.source == "[31mred---"
+    assert len(config.target) == 100
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch) -> None:

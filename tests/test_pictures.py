@@ -1025,7 +1025,7 @@ def test_a_training_folder_without_pictures(tmp_path: Path) -> None:
     with pytest.raises(BadPicture, match="no such folder"):
         read_training_folder(folder, 8)
     folder.mkdir()
-    with pytest.raises(BadPicture, match=r"^apples: the training folder holds no readable picture$"):
+    with pytest.raises(BadPicture, match=r"^apples: it holds no readable picture$"):
         read_training_folder(folder, 8)
     (folder / "a.jpg").write_bytes(b"")
     for cache in (None, tmp_path / "cache", tmp_path / "cache"):

@@ -3,21 +3,18 @@ our own on this machine."""
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from huggingface_hub import SpaceCard
 from packaging.requirements import Requirement
+
+from tests.fake_hub import TOKEN, FakeHub, fake_hub
 
 ROOT = Path(__file__).parent.parent
 PUBLISH = ROOT / "space" / "publish.py"
@@ -49,89 +46,35 @@ def assembled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Hub(BaseHTTPRequestHandler):
-    """The four routes of the Hub that an upload takes; it holds one Space, with one file of old."""
-
-    made: dict[str, Any]
-    files: dict[str, bytes]
-    deleted: list[str]
-
-    def do_GET(self) -> None:
-        self.body()
-        if "/tree/" in self.path:
-            self.answer([{"type": "file", "path": "old.py", "size": 1, "oid": "0" * 40}])
-        else:
-            self.answer({"id": "me/space", "sha": "0" * 40, "siblings": [{"rfilename": "old.py"}], "private": True})
-
-    def do_POST(self) -> None:
-        body = self.body()
-        if self.path.endswith("/repos/create"):
-            type(self).made = json.loads(body)
-            self.answer({"url": f"http://{self.headers['Host']}/spaces/me/space"})
-        elif "/preupload/" in self.path:
-            names = [file["path"] for file in json.loads(body)["files"]]
-            self.answer({"files": [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]})
-        elif "/commit/" in self.path:
-            for line in map(json.loads, body.splitlines()):
-                if line["key"] == "file":
-                    self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-                elif line["key"] == "deletedFile":
-                    self.deleted.append(line["value"]["path"])
-            address = f"http://{self.headers['Host']}/spaces/me/space/commit/1"
-            self.answer({"commitUrl": address, "commitOid": "1" * 40})
-        else:
-            self.answer({})
-
-    def body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        parts = []
-        while size := int(self.rfile.readline(), 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
-
-    def answer(self, value: object) -> None:
-        content = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture
-def hub() -> Iterator[tuple[str, type[Hub]]]:
-    handler = type("OneHub", (Hub,), {"made": {}, "files": {}, "deleted": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    server.server_close()
+def hub() -> Iterator[FakeHub]:
+    with fake_hub() as hub:
+        yield hub
 
 
 def test_the_space_is_uploaded_whole_and_what_is_old_goes(hub, assembled, tmp_path):
-    address, seen = hub
-    done = run(["me/space", "--private", "--yes"], HF_ENDPOINT=address, HF_HOME=str(tmp_path), HF_TOKEN="hf_x")
+    space = hub.add("me/space", {"old.py": b"1"}, kind="spaces")
+    done = run(["me/space", "--private", "--yes"], HF_ENDPOINT=hub.address, HF_HOME=str(tmp_path), HF_TOKEN=TOKEN)
     assert done.returncode == 0, done.stderr
-    assert seen.made["sdk"] == "gradio" and seen.made["type"] == "space"
     files = {path.relative_to(assembled).as_posix() for path in assembled.rglob("*") if path.is_file()}
-    assert set(seen.files) == files
-    assert all(content == (assembled / name).read_bytes() for name, content in seen.files.items())
-    assert seen.deleted == ["old.py"]
+    assert set(space.files) == files
+    assert all(content == (assembled / name).read_bytes() for name, content in space.files.items())
+
+
+def test_a_new_space_is_made_as_one(hub, assembled, tmp_path):
+    done = run(["me/space", "--private", "--yes"], HF_ENDPOINT=hub.address, HF_HOME=str(tmp_path), HF_TOKEN=TOKEN)
+    assert done.returncode == 0, done.stderr
+    (made,) = hub.created
+    assert (made["sdk"], made["type"]) == ("gradio", "space")
+    assert hub.repositories["spaces", "me/space"].private
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
 def test_nothing_leaves_the_machine_unasked(hub, tmp_path, answer):
-    address, seen = hub
-    done = run(["me/space"], answer, HF_ENDPOINT=address, HF_HOME=str(tmp_path), HF_TOKEN="hf_x")
+    done = run(["me/space"], answer, HF_ENDPOINT=hub.address, HF_HOME=str(tmp_path), HF_TOKEN=TOKEN)
     assert done.returncode == 1
     assert "Nothing was sent." in done.stdout + done.stderr
-    assert not seen.made and not seen.files
+    assert not hub.seen
 
 
 def test_what_the_hub_refuses_is_one_sentence(tmp_path):
@@ -149,6 +92,39 @@ def test_the_space_has_all_that_the_page_imports(assembled):
     )
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).parent == assembled
+
+
+LENDS = """
+import functools, sys
+
+def GPU(duration):
+    assert "torch" not in sys.modules, "it has to come before torch"
+
+    def lend(run):
+        @functools.wraps(run)
+        def borrowed(*arguments):
+            print("borrowed for", duration)
+            yield from run(*arguments)
+        return borrowed
+    return lend
+"""
+
+
+def test_a_host_that_lends_a_gpu_is_asked_once_for_every_walk(assembled, tmp_path):
+    (tmp_path / "spaces.py").write_text(LENDS, encoding="utf-8")
+    code = """
+import pathlib, sys, app
+from translate.studio import Studio
+studio = Studio(["apple2orange"], pathlib.Path(sys.argv[1]), app.lend_gpu)
+film = studio.translate(app.SAMPLES / "apple_on_white.jpg", "apple2orange", 0.2)
+print(len(film.frames) > 1)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "results")],
+        cwd=assembled, text=True, capture_output=True, timeout=120, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["borrowed for 60", "True"]
 
 
 def test_the_space_holds_nothing_else(assembled):

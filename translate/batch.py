@@ -5,8 +5,9 @@ its source. So there is no list that could be lost or be wrong, and a result tha
 another picture is seen to be so. The digest is that of all the source's bytes: sizes and times of files change when
 folders are copied, and stay the same when they should not; to read a source takes a hundredth of its translation.
 
-`standing`, `translate_group`, `Shelves` and the outcomes know nothing of threads; `run` puts them to work on the cores
-of one machine.
+`standing`, `translate_group`, `Shelves`, `translate_page` and the outcomes know nothing of threads; `run` puts them to
+work on the cores of one machine, ray_engine.py on those of many. Which pictures share their forward passes may show in
+the last bit of a result, so it follows from the plan alone, a page of it at a time, and not from who works on it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ GROUP_WORKING_PIXELS = 90_000  # on a CPU, where larger groups gain nothing; fou
 ACCELERATOR_GROUPS = 4  # how many times more an accelerator takes
 GROUP_PIXELS = 16_000_000
 PIXELS_IN_FLIGHT = 128_000_000
-AHEAD = 16  # how many pictures, for each worker, may wait for others of their shape
+PAGE = 64  # how many pictures of the plan may wait for each other; also the least that ray_engine.py hands out
+AHEAD = 16  # how many pictures, for each worker, are looked at before it is their turn
 
 
 @dataclass(frozen=True)
@@ -232,11 +234,11 @@ def _failed(item: Item, error: Exception, seconds: float) -> Outcome:
 class Shelves:
     """Where pictures wait for others of their working shape, as paths, until there are enough for a group.
 
-    No group is larger than the bounds at the top of this file allow, and at most `ahead` pictures wait.
+    No group is larger than the bounds at the top of this file allow. They are to be emptied after each page.
     """
 
-    def __init__(self, translator: Translator, settings: Settings, ahead: int) -> None:
-        self._translator, self._settings, self._ahead = translator, settings, ahead
+    def __init__(self, translator: Translator, settings: Settings) -> None:
+        self._translator, self._settings = translator, settings
         self._room = GROUP_WORKING_PIXELS * (1 if translator.device.type == "cpu" else ACCELERATOR_GROUPS)
         self._shelves: dict[tuple[int, int], list[tuple[Item, int]]] = {}
 
@@ -254,8 +256,6 @@ class Shelves:
         shelf.append((item, pixels))
         if (len(shelf) + 1) * shape[0] * shape[1] > self._room or pixels > GROUP_PIXELS:
             yield self._take(shape)
-        elif sum(map(len, self._shelves.values())) > self._ahead:
-            yield self._take(max(self._shelves, key=lambda shape: len(self._shelves[shape])))
 
     def rest(self) -> Iterator[Group]:
         """Take away what is left."""
@@ -278,9 +278,24 @@ class Group:
 def survey(plan: Plan, translator: Translator, settings: Settings) -> Iterator[Outcome]:
     """What `run` would make of a plan, as far as can be said without opening a source."""
     wanted = record(translator, settings)
-    yield from _refusals(plan)
+    yield from refusals(plan)
     for item in plan.items:
         yield _look(item, wanted, settings) or Outcome(item.name, item.target_name, "planned")
+
+
+def translate_page(translator: Translator, items: Sequence[Item], settings: Settings) -> Iterator[Outcome]:
+    """What `run` does with a page of a plan, in this thread alone."""
+    wanted = record(translator, settings)
+    shelves = Shelves(translator, settings)
+    for item in items:
+        found = _look(item, wanted, settings)
+        if found is not None:
+            yield found
+            continue
+        for group in shelves.put(item, picture_size(item.source)):
+            yield from translate_group(translator, group.items, settings)
+    for group in shelves.rest():
+        yield from translate_group(translator, group.items, settings)
 
 
 def run(
@@ -303,7 +318,7 @@ def run(
     settings that the model cannot follow, and OSError where the target folder cannot be made.
     """
     wanted = record(translator, settings)
-    yield from _refusals(plan)
+    yield from refusals(plan)
     plan.target.mkdir(parents=True, exist_ok=True)
     remove_leftovers(plan.target)
     workers = workers or _workers(translator)
@@ -334,30 +349,32 @@ def run(
             yield from _finished(in_flight)
         in_flight[pool.submit(translate, group)] = group.pixels
 
-    shelves = Shelves(translator, settings, AHEAD * workers)
+    shelves = Shelves(translator, settings)
     with (
         _threads_restored(),
         ThreadPoolExecutor(workers) as lookers,
         ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):
         try:
-            for item, found, sides in _ahead(lookers, look, plan.items, AHEAD * workers):
+            for number, (item, found, sides) in enumerate(_ahead(lookers, look, plan.items, AHEAD * workers), 1):
                 if stopped():
                     break
                 if found is not None:
                     yield found
-                    continue
-                for group in shelves.put(item, sides):
-                    yield from start(group)
-            for group in shelves.rest():
-                yield from start(group)
+                else:
+                    for group in shelves.put(item, sides):
+                        yield from start(group)
+                if number % PAGE == 0 or number == len(plan.items):
+                    for group in shelves.rest():
+                        yield from start(group)
             while in_flight:
                 yield from _finished(in_flight)
         finally:
             over.set()  # whoever has lost interest does not wait for the chains
 
 
-def _refusals(plan: Plan) -> Iterator[Outcome]:
+def refusals(plan: Plan) -> Iterator[Outcome]:
+    """What the plan itself refused."""
     for refusal in plan.refused:
         yield Outcome(refusal.name, None, "refused", reason=refusal.reason)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO
@@ -25,6 +25,7 @@ from translate import __version__
 from translate.detail import carry
 from translate.frames import Frame, saliency
 from translate.pictures import Photo, open_picture
+from translate.saliency import energy_map
 
 Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | Photo
 
@@ -37,7 +38,7 @@ class Result:
     """What a translation gives.
 
     picture: RGB, the size of the source. frames: one per step. made: how the picture was made, for its metadata.
-    seconds: time in the engine; pictures of one batch share it evenly. photo: the source.
+    seconds: time in the engine; pictures of one batch share it evenly. photo: the source. translator: who made it.
     """
 
     picture: Image.Image
@@ -45,6 +46,7 @@ class Result:
     made: dict[str, object]
     seconds: float
     photo: Photo
+    translator: Translator = field(repr=False)
 
     @property
     def energies(self) -> tuple[float, ...]:
@@ -55,6 +57,17 @@ class Result:
     def saliency(self) -> NDArray[np.float32]:
         """How much each pixel of the working copy was moved along the chain, (h, w); see frames.saliency."""
         return saliency(self.frames)
+
+    @cached_property
+    def energy_maps(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What each cell of source and result adds to the energy of the last stage; see saliency.energy_map.
+
+        Both (rows, columns), comparable with each other; (1, 1) without frames.
+        """
+        if not self.frames:
+            return np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)
+        last = self.frames[-1]
+        return self.translator.energy_map(last.source, last.stage), self.translator.energy_map(last.state, last.stage)
 
 
 class Translator:
@@ -151,7 +164,7 @@ class Translator:
         finished = [_finished(photo.rgb, film) for photo, film in zip(photos, films, strict=True)]
         seconds, made = (time.perf_counter() - begin) / max(1, len(photos)), self._made(strength, ladder, working, seed)
         return [
-            Result(picture, film, made, seconds, photo)
+            Result(picture, film, made, seconds, photo, self)
             for picture, film, photo in zip(finished, films, photos, strict=True)
         ]
 
@@ -167,6 +180,15 @@ class Translator:
         """What these settings would leave as the `made` of a result. Raises ValueError as `check` does."""
         return self._made(strength, *self._plan(strength, steps, size), seed)
 
+    @property
+    def energy(self) -> Energy:
+        """The network, on the device."""
+        return self._energy
+
+    def energy_map(self, state: Tensor, stage: int) -> NDArray[np.float32]:
+        """The energy of each cell of a frame's picture at its stage; see saliency.energy_map."""
+        return energy_map(self._energy, state, self.config.ladder.stages[stage].resolution)
+
     def working_shape(self, width: int, height: int, size: int | None = None) -> tuple[int, int]:
         """Height and width of the working copy of a picture; those with the same share their forward passes."""
         return _working_shape((width, height), *self._plan(None, None, size))
@@ -175,9 +197,10 @@ class Translator:
         if self.config.source is None:
             raise ValueError(f"{self.name} makes pictures from noise, it cannot translate one")
         ladder = self.config.ladder.with_steps(self.config.strength if strength is None else strength, steps)
-        working = ladder.finest if size is None else size
-        if not ladder.finest // 2 <= working <= 4 * ladder.finest:
-            raise ValueError(f"size must lie between {ladder.finest // 2} and {4 * ladder.finest} px, not {working}")
+        natural = self.config.working
+        working = natural if size is None else size
+        if not natural // 2 <= working <= 4 * natural:
+            raise ValueError(f"size must lie between {natural // 2} and {4 * natural} px, not {working}")
         return ladder, working
 
     def _made(self, strength: float | None, ladder: Ladder, working: int, seed: int) -> dict[str, object]:

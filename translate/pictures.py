@@ -14,11 +14,11 @@ import json
 import os
 import struct
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -677,60 +677,89 @@ def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) ->
     return sorted([*found, *refused])
 
 
+class TrainingFile(NamedTuple):
+    """A picture to train on: its name in its collection, what changes when its content does, and how to come by it.
+
+    content: a path or a file's bytes; may raise BadPicture, whose name does not matter.
+    """
+
+    name: str
+    stamp: Sequence[str | int]
+    content: Callable[[], Path | bytes]
+
+
 def read_training_folder(
     folder: str | os.PathLike[str], size: int, *, cache: str | os.PathLike[str] | None = None
 ) -> tuple[npt.NDArray[np.uint8], list[BadPicture]]:
-    """Every picture in a folder and the folders in it: short side resized, the middle cut out as a square.
+    """Every picture in a folder and the folders in it, as read_training_files gives them.
+
+    Raises:
+        BadPicture: also where there is no such folder.
+    """
+    return read_training_files(training_files(Path(folder)), size, cache=cache, name=_name(folder))
+
+
+def training_files(folder: Path) -> list[TrainingFile]:
+    """The pictures of a folder and the folders in it, in the order of list_pictures, which says what is raised."""
+    files = []
+    for path in list_pictures(folder, recursive=True):
+        stamp: list[str | int] = []
+        with contextlib.suppress(OSError):  # gone, or a link to nowhere
+            found = path.stat()
+            stamp = [found.st_size, found.st_mtime_ns]
+        files.append(TrainingFile(path.relative_to(folder).as_posix(), stamp, partial(Path, path)))
+    return files
+
+
+def read_training_files(
+    files: Sequence[TrainingFile], size: int, *, cache: str | os.PathLike[str] | None = None, name: str = "it"
+) -> tuple[npt.NDArray[np.uint8], list[BadPicture]]:
+    """Pictures to train on: short side resized, the middle cut out as a square.
 
     Args:
         size: the squares' side in pixels.
-        cache: a folder in which the squares are kept, memory-mapped, and found again as long as the pictures'
-            names, sizes and times are the same. What is written into the array does not reach the disk.
+        cache: a folder in which the squares are kept, memory-mapped, and found again as long as the files' names
+            and stamps are the same. What is written into the array does not reach the disk.
+        name: of the collection, for the sentence that it has no picture.
 
     Returns:
-        The squares, uint8 (N, 3, size, size), sRGB, alpha over white, in the order of list_pictures; and the
-        files that could not be read, each named by its path inside the folder.
+        The squares, uint8 (N, 3, size, size), sRGB, alpha over white, in the order of the files; and the files that
+        could not be read.
 
     Raises:
-        BadPicture: there is no such folder, no picture in it can be read, or the cache cannot be written.
+        BadPicture: no picture can be read, or the cache cannot be written.
     """
-    folder = Path(folder)
-    paths = list_pictures(folder, recursive=True)
     bad: list[BadPicture] = []
-    squares = _squares(paths, folder, size, bad)
+    squares = _squares(files, size, bad)
     if cache is None:
         pictures = np.fromiter(squares, np.dtype((np.uint8, (3, size, size)))).view(np.uint8)
     else:
-        key = Path(cache) / _digest(paths, folder, size)
-        pictures, bad = _cached(squares, bad, key, (len(paths), 3, size, size))
+        key = Path(cache) / _digest(files, size)
+        pictures, bad = _cached(squares, bad, key, (len(files), 3, size, size))
     if len(pictures) == 0:
         refused = f" ({len(bad)} refused; the first is {bad[0]})" if bad else ""
-        reason = f"the training folder holds no readable picture{refused}"
-        raise BadPicture(_name(folder), reason)
+        raise BadPicture(name, f"it holds no readable picture{refused}")
     return pictures, bad
 
 
-def _squares(paths: Sequence[Path], folder: Path, size: int, bad: list[BadPicture]) -> Iterator[npt.NDArray[np.uint8]]:
+def _squares(files: Sequence[TrainingFile], size: int, bad: list[BadPicture]) -> Iterator[npt.NDArray[np.uint8]]:
     """The readable pictures as (3, size, size); the others go to bad."""
-    for path in paths:
+    for file in files:
         try:
-            photo = _read(path, MAX_PIXELS, enough=2 * size)
+            photo = _read(file.content(), MAX_PIXELS, enough=2 * size)
         except BadPicture as error:
-            bad.append(BadPicture(path.relative_to(folder).as_posix(), error.reason))
+            bad.append(BadPicture(file.name, error.reason))
             continue
         picture = photo.rgb if photo.alpha is None else _with_alpha(photo.rgb, photo.alpha, "JPEG")
         square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
         yield np.asarray(square).transpose(2, 0, 1)
 
 
-def _digest(paths: Sequence[Path], folder: Path, size: int) -> str:
+def _digest(files: Sequence[TrainingFile], size: int) -> str:
     """A name for what the squares depend on."""
-    state: list[object] = [1, size]  # 1: raise it when the squares come out otherwise
-    for path in paths:
-        state.append(path.relative_to(folder).as_posix())
-        with contextlib.suppress(OSError):  # gone, or a link to nowhere
-            found = path.stat()
-            state += [found.st_size, found.st_mtime_ns]
+    state: list[str | int] = [1, size]  # 1: raise it when the squares come out otherwise
+    for file in files:
+        state += [file.name, *file.stamp]
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:32]
 
 

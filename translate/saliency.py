@@ -1,18 +1,43 @@
-"""What a chain changed, for the eye: the saliency map over the photo, and the energy on its way down."""
+"""What a chain changed and why, for the eye: saliency, energy maps, and the energy on its way down."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+from torch.nn import functional as F
 
 from translate.frames import Frame
 
-# From nothing over red to pale yellow: dark where little moved, readable for the colour-blind by lightness alone.
-_HEAT = np.array([(20, 12, 40), (120, 28, 90), (214, 60, 60), (250, 150, 50), (255, 240, 170)], np.float32)
+if TYPE_CHECKING:
+    from models.energy import Energy
+    from translate.engine import Result
+
+# Ten even samples of matplotlib's inferno (van der Walt & Smith, CC0): equal steps look equally large, and lightness
+# alone tells them apart, for the colour-blind and in print.
+_HEAT = np.array(
+    [
+        (0, 0, 4), (27, 12, 65), (74, 12, 107), (120, 28, 109), (165, 44, 96),
+        (207, 68, 70), (237, 105, 37), (251, 155, 6), (247, 209, 61), (252, 255, 164),
+    ],
+    np.float32,
+)  # fmt: skip
+PANEL = 320  # longest side of a picture on a sheet of explanations, in pixels
+_LINE = 16  # height of a line of writing there, and of the legend's bar
+_INK, _PAPER = (40, 40, 40), (255, 255, 255)
+Panel = tuple[Image.Image, str, tuple[str, str] | None]  # picture, title, what the ends of its legend say
+_WRITING = ImageFont.load_default(12)
+
+
+def colours(levels: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """The map's colours for levels from 0 (black) to 1 (pale yellow), any shape: the shape x 3."""
+    ends = np.linspace(0, 1, len(_HEAT))
+    return np.stack([np.interp(levels, ends, _HEAT[:, channel]) for channel in range(3)], axis=-1).round().astype("u1")
 
 
 def heat(picture: NDArray[np.uint8], moved: NDArray[np.float32]) -> Image.Image:
@@ -21,16 +46,113 @@ def heat(picture: NDArray[np.uint8], moved: NDArray[np.float32]) -> Image.Image:
     picture: (H, W, 3). moved: (h, w), as frames.saliency gives it; its 99th percentile is the hottest colour.
     Returns RGB, (W, H).
     """
+    return overlay(picture, moved / hottest(moved))
+
+
+def hottest(moved: NDArray[np.float32]) -> float:
+    """The movement that the hottest colour stands for, on the [-1, 1] scale."""
+    return float(np.quantile(moved, 0.99)) or 1.0
+
+
+def overlay(picture: NDArray[np.uint8], levels: NDArray[np.floating]) -> Image.Image:
+    """Levels in 0..1, (h, w), enlarged and laid in colours over the picture (H, W, 3) in grey. Returns RGB, (W, H)."""
     height, width = picture.shape[:2]
-    top = float(np.quantile(moved, 0.99)) or 1.0
-    level = Image.fromarray((moved / top).clip(0, 1).astype(np.float32))
-    level = level.resize((width, height), Image.Resampling.BICUBIC)
-    share = np.asarray(level).clip(0, 1)[..., None]
-    ends = np.linspace(0, 1, len(_HEAT))
-    colours = np.stack([np.interp(share[..., 0], ends, _HEAT[:, channel]) for channel in range(3)], axis=-1)
+    small = Image.fromarray(levels.clip(0, 1).astype(np.float32))
+    share = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)
     grey = picture.mean(axis=2, keepdims=True) * 0.6 + 30
-    mixed = grey + (colours - grey) * (0.25 + 0.65 * share)
+    mixed = grey + (colours(share) - grey) * (0.25 + 0.65 * share[..., None])
     return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+
+
+@torch.no_grad()
+def energy_map(energy: Energy, state: torch.Tensor, resolution: int) -> NDArray[np.float32]:
+    """What each cell of a picture adds to its energy: (1, 3, h, w) in [-1, 1] at a resolution -> (rows, columns).
+
+    High where the picture does not look like the target domain. A cell is resolution / 4 pixels wide, though what the
+    network sees from it is wider.
+    """
+    cell = resolution // 4
+    height, width = state.shape[-2:]
+    rows, columns = -(-height // cell), -(-width // cell)
+    padded = F.pad(state, (0, columns * cell - width, 0, rows * cell - height), mode="replicate")
+    device = next(energy.parameters()).device
+    return energy.map(padded.to(device), resolution)[0].cpu().numpy()
+
+
+def explain(result: Result, target: str = "the target") -> Image.Image:
+    """One sheet: source and result, what moved, the energy maps of both on one scale, the energy along the chain.
+
+    target: what the model makes, in words. Returns RGB; longest side of each panel 320 px.
+    """
+    before, after = _panel(result.photo.rgb), _panel(result.picture)
+    panels: list[Panel] = [(before, "source", None), (after, "result", None)]
+    if result.frames:
+        pixels = np.asarray(before)
+        moved = result.saliency
+        low_high = ("0", f"{hottest(moved) / 2:.0%} of the full range")
+        panels.append((heat(pixels, moved), "how far each pixel moved", low_high))
+        maps = result.energy_maps
+        lowest, highest = (float(limit([m.min() if limit is min else m.max() for m in maps])) for limit in (min, max))
+        for picture, cells, name in zip((before, after), maps, ("source", "result"), strict=True):
+            levels = (cells - lowest) / (highest - lowest or 1.0)
+            drawn = overlay(np.asarray(picture), levels)
+            panels.append((drawn, f"energy of the {name}", (f"like {target}", f"unlike {target}")))
+        panels.append((_curve(result.frames, before.size), "energy after each step, stage by stage", None))
+    return _sheet(panels, columns=3)
+
+
+def _panel(picture: Image.Image) -> Image.Image:
+    small = picture.copy()
+    small.thumbnail((PANEL, PANEL), reducing_gap=3.0)
+    scale = PANEL / max(small.size)
+    if scale > 1:
+        sides = (max(1, round(small.width * scale)), max(1, round(small.height * scale)))
+        small = small.resize(sides, Image.Resampling.BICUBIC)
+    return small
+
+
+def _sheet(panels: Sequence[Panel], columns: int) -> Image.Image:
+    """Pictures of one size in rows, each with its title above and, where it has one, its legend below."""
+    gap = 12
+    width = max(PANEL, panels[0][0].width) + gap
+    height = panels[0][0].height + 3 * _LINE + gap
+    rows = -(-len(panels) // columns)
+    sheet = Image.new("RGB", (min(columns, len(panels)) * width + gap, rows * height + gap), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for number, (picture, title, legend) in enumerate(panels):
+        left, top = gap + number % columns * width, gap + number // columns * height
+        draw.text((left, top), title, _INK, _WRITING)
+        sheet.paste(picture, (left, top + _LINE + 2))
+        if legend is not None:
+            below = top + _LINE + picture.height + 6
+            bar = colours(np.broadcast_to(np.linspace(0, 1, picture.width), (_LINE // 2, picture.width)))
+            sheet.paste(Image.fromarray(bar), (left, below))
+            draw.text((left, below + _LINE // 2), legend[0], _INK, _WRITING)
+            right = left + picture.width - draw.textlength(legend[1], _WRITING)
+            draw.text((right, below + _LINE // 2), legend[1], _INK, _WRITING)
+    return sheet
+
+
+def _curve(frames: Sequence[Frame], size: tuple[int, int]) -> Image.Image:
+    """The energy curve as pixels; each stage's line fills the height by itself."""
+    width, height = size
+    drawing = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(drawing)
+    x = np.linspace(8, width - 8, len(frames))
+    for stage in sorted({frame.stage for frame in frames}):
+        places = [n for n, frame in enumerate(frames) if frame.stage == stage]
+        energies = np.array([frames[n].energy for n in places])
+        span = float(np.ptp(energies)) or 1.0
+        y = 2 * _LINE + (energies.max() - energies) / span * max(1, height - 4 * _LINE)
+        points = [(float(x[n]), float(level)) for n, level in zip(places, y, strict=True)]
+        colour = tuple(int(c) for c in colours(np.array(0.3 + 0.12 * min(stage, 3))))
+        draw.line(points, fill=colour, width=3, joint="curve")
+        for place in points:
+            draw.circle(place, 3, fill=colour)
+        draw.text((points[0][0], max(0, points[0][1] - _LINE - 4)), f"{energies[0]:.2f}", _INK, _WRITING)
+        last = f"{energies[-1]:.2f}"
+        draw.text((points[-1][0] - draw.textlength(last, _WRITING), points[-1][1] + 6), last, _INK, _WRITING)
+    return drawing
 
 
 def energy_curve(frames: Sequence[Frame], chosen: int, names: Sequence[str]) -> str:

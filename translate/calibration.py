@@ -1,0 +1,96 @@
+"""What a model must know of its own domain before it restores pictures or judges them: measured once, kept in its file.
+
+The energy of a model that makes pictures from noise is learned with chains and noise; along its slope a noisy picture
+becomes a clean one, x = y - walk * dE/dx(y) (Miyasawa 1961; Robbins 1956), if the walk has the right length. That
+length, for each stage and strength of noise, and the usual range of the energy's statistics are found on pictures of
+the domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.checkpoint import ModelConfig
+from models.energy import Energy
+from models.schedule import Ladder
+from translate.outliers import Usual, statistics
+from translate.slope import slope
+
+SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # of noise, as shares of the full range from black to white
+FEWEST = 16  # pictures: with fewer of them nothing can be called usual
+MOST = 1000  # pictures that are looked at
+_NOISY = 64  # pictures whose noise is measured
+_AT_ONCE = 32
+
+
+class NotCalibrated(ValueError):
+    """A model that cannot do what is asked until it is calibrated; the message is one plain sentence."""
+
+
+def calibrate(energy: Energy, config: ModelConfig, pictures: NDArray[np.uint8], seed: int = 0) -> ModelConfig:
+    """Measure a model on pictures of its domain, uint8 (N, 3, S, S), S the ladder's finest resolution.
+
+    Returns the configuration with its calibration. Raises ValueError where there are too few pictures.
+    """
+    if len(pictures) < FEWEST:
+        raise ValueError(f"a calibration needs at least {FEWEST} pictures, not {len(pictures)}")
+    # Evenly chosen, with their mirror images: those are as usual.
+    chosen = np.array(pictures[np.linspace(0, len(pictures) - 1, min(MOST, len(pictures))).round().astype(int)])
+    x = torch.from_numpy(chosen).float() / 127.5 - 1
+    rows = torch.cat([statistics(energy, config.ladder, part) for part in x.split(_AT_ONCE)])
+    walks = _walks(energy, config.ladder, x[:: max(1, len(x) // _NOISY)][:_NOISY], seed)
+    usual = Usual.of(rows.numpy())
+    return replace(config, calibration={"walks": walks, "usual": asdict(usual)})
+
+
+def walk(config: ModelConfig, resolution: int, sigma: float, name: str = "this model") -> float:
+    """How far down the slope a picture at a resolution lies from what it was before noise of strength `sigma`.
+
+    sigma: standard deviation as a share of the full range. Raises NotCalibrated, and ValueError for a broken file.
+    """
+    walks = config.calibration.get("walks")
+    if walks is None:
+        raise NotCalibrated(
+            f"{name} was never calibrated; run: cf-translate calibrate {name} --pictures FOLDER_IT_WAS_TRAINED_ON"
+        )
+    try:
+        return float(np.interp(sigma, SIGMAS, [float(length) for length in walks[str(resolution)]]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} holds a calibration that this version cannot read") from error
+
+
+def usual(config: ModelConfig, name: str = "this model") -> Usual:
+    """What is usual for the model's domain. Raises as `walk` does."""
+    walk(config, config.ladder.finest, SIGMAS[0], name)  # says so where there is no calibration
+    try:
+        return Usual.from_dict(config.calibration["usual"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} holds a calibration that this version cannot read") from error
+
+
+def _walks(energy: Energy, ladder: Ladder, x: Tensor, seed: int) -> Mapping[str, Any]:
+    """For each resolution and each of SIGMAS the length that leads back best, by least squares."""
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[str, list[float]] = {}
+    for stage in ladder.stages:
+        clean = at_resolution(x, stage.resolution)
+        lengths = []
+        for sigma in SIGMAS:
+            noisy = (clean + 2 * sigma * torch.randn(clean.shape, generator=generator)).clamp(-1, 1)
+            down = torch.cat([slope(energy, part, stage.resolution)[1] for part in noisy.split(_AT_ONCE)])
+            lengths.append(max(0.0, float(((noisy - clean) * down).sum() / down.square().sum().clamp(min=1e-12))))
+        found[str(stage.resolution)] = [float(f"{length:.4g}") for length in lengths]
+    return found
+
+
+def at_resolution(x: Tensor, resolution: int) -> Tensor:
+    """Square pictures (B, 3, S, S), average-pooled to a stage's resolution."""
+    return x if x.shape[-1] == resolution else F.adaptive_avg_pool2d(x, resolution)

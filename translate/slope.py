@@ -1,0 +1,50 @@
+"""The slope of an energy on pictures of any size, and how long a step down it leads back from noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.energy import HEAD_RESOLUTION, Energy
+
+TILE = 512  # side, in pixels, of the pieces that large pictures are worked on in: bounds the memory
+MARGIN = 64  # what a piece sees beyond its own pixels on each side
+
+
+def slope(energy: Energy, x: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
+    """E and dE/dx of pictures (B, 3, h, w) in [-1, 1] whose sides are multiples of resolution / 4.
+
+    Returns (B,) and (B, 3, h, w), without graphs.
+    """
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        energies = energy(x, resolution)
+        (gradient,) = torch.autograd.grad(energies.sum(), x)
+    return energies.detach(), gradient
+
+
+def slope_anywhere(energy: Energy, x: Tensor, resolution: int) -> Tensor:
+    """dE/dx of pictures (B, 3, H, W) of any size, in overlapping pieces: padded by reflection where they end.
+
+    Per pixel the slope does not depend on the size of the picture, so that pieces fit together.
+    """
+    cell = resolution // HEAD_RESOLUTION
+    height, width = x.shape[-2:]
+    found = torch.empty_like(x)
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            bottom, right = min(top + TILE, height), min(left + TILE, width)
+            above, before = max(0, top - MARGIN), max(0, left - MARGIN)
+            piece = x[..., above : min(bottom + MARGIN, height), before : min(right + MARGIN, width)]
+            part = slope(energy, _to_cells(piece, cell), resolution)[1]
+            found[..., top:bottom, left:right] = part[..., top - above : bottom - above, left - before : right - before]
+    return found
+
+
+def _to_cells(x: Tensor, cell: int) -> Tensor:
+    """Padded at the right and the bottom to whole cells, by reflection where the picture is large enough for it."""
+    height, width = x.shape[-2:]
+    down, right = -height % cell, -width % cell
+    mode = "reflect" if down < height and right < width else "replicate"
+    return F.pad(x, (0, right, 0, down), mode=mode)
