@@ -62,8 +62,9 @@ def sharpness(source: Image.Image, result: Image.Image) -> float:
 def bleeding(source: Image.Image, result: Image.Image) -> float:
     """NaN where the source has no such white."""
     before, after = np.asarray(source, np.float32), np.asarray(result, np.float32)
-    white = (before >= WHITE).all(axis=2)
-    near = np.asarray(Image.fromarray(~white).convert("L").filter(ImageFilter.MaxFilter(33))) > 0
+    white = np.asarray((before >= WHITE).all(axis=2))
+    things = Image.fromarray(np.where(white, 0, 255).astype(np.uint8))
+    near = np.asarray(things.filter(ImageFilter.MaxFilter(33))) > 0
     border = white & near
     return float(np.abs(after - before)[border].mean()) if border.any() else float("nan")
 

@@ -33,9 +33,13 @@ class Domain:
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def batch(self, count: int, size: int) -> Tensor:
-        """`count` pictures drawn with replacement, randomly cropped and flipped: (count, 3, size, size) in [-1, 1]."""
-        crop = v2.RandomResizedCrop(size, scale=(NEAREST_CROP, 1.0), ratio=(0.9, 1 / 0.9), antialias=True)
+    def batch(self, count: int, size: int, zoom: int = 1) -> Tensor:
+        """`count` pictures drawn with replacement, randomly cropped and flipped: (count, 3, size, size) in [-1, 1].
+
+        A crop's sides are about 1 / zoom of the picture's.
+        """
+        share = NEAREST_CROP / zoom**2, 1.0 / zoom**2
+        crop = v2.RandomResizedCrop(size, scale=share, ratio=(0.9, 1 / 0.9), antialias=True)
         flip = v2.RandomHorizontalFlip()
         drawn = torch.randint(len(self), (count,)).tolist()
         pictures = [flip(crop(torch.from_numpy(np.array(self._pictures[i])))) for i in drawn]

@@ -17,8 +17,13 @@ _STAGES = {
 }
 
 
-def preset(finest: int, seed: int = 0) -> TrainingConfig:
-    """The training of a model for `finest` px: 64, 128 or 256. Raises ValueError for others."""
+def preset(finest: int, seed: int = 0, zoom: int = 1) -> TrainingConfig:
+    """The training of a model for `finest` px: 64, 128 or 256. Raises ValueError for others.
+
+    zoom: 1 for things, seen whole; 2 or 4 for styles and textures, seen from near (see TrainingConfig).
+    """
+    if zoom not in (1, 2, 4):
+        raise ValueError(f"zoom must be 1, 2 or 4, not {zoom}")
     if finest not in (64, 128, 256):
         raise ValueError(f"there are presets for 64, 128 and 256 px, not {finest}")
     stages, phases = zip(*(pair for resolution, pair in _STAGES.items() if resolution <= finest), strict=True)
@@ -26,5 +31,7 @@ def preset(finest: int, seed: int = 0) -> TrainingConfig:
         EnergyConfig(coarsest=16, finest=finest),
         Curriculum(Ladder(stages), phases),
         seed=seed,
+        zoom=zoom,
+        penalty=0.25 * zoom,  # textures make an energy steeper than things do: at .25 a zoom of 4 blew up
         bfloat16_up_to=128,
     )

@@ -42,13 +42,14 @@ class TrainingConfig:
     stiff whites pushes the harder against them, and tints them all the same. penalty: weight of R1 for each unit of
     a stage's step size, so that it weighs the energy that a step gains at first order, step size x slope^2.
     penalty_every: iterations between two updates that look at it. overshoot: weight of the ranking of target pictures
-    below overshot ones (see objective.py), for chains that start at sources. data_noise: standard deviation of the
-    noise on target and source pictures, on the [-1, 1] scale. shortest, longest: the steps of a training chain are
-    the ladder's times a number drawn from this range, so that the energy also learns where long chains lead, and a
-    larger strength at use stays in known country. ema: decay of the averaged weights per iteration. sheet_every:
-    iterations between sample sheets. bfloat16_up_to: the finest resolution whose training chains run in bfloat16; 0
-    for none. Processors with bfloat16 arithmetic run them 1.5 to 1.9 times as fast; the updates always run in
-    float32.
+    below overshot ones (see objective.py), for chains that start at sources. zoom: training looks at crops with
+    1 / zoom of a picture's sides; at 1 an energy learns what whole pictures show, at more it learns textures.
+    data_noise: standard deviation of the noise on target and source pictures, on the [-1, 1] scale. shortest, longest:
+    the steps of a training chain are the ladder's times a number drawn from this range, so that the energy also learns
+    where long chains lead, and a larger strength at use stays in known country. ema: decay of the averaged weights
+    per iteration. sheet_every: iterations between sample sheets. bfloat16_up_to: the finest resolution whose training
+    chains run in bfloat16; 0 for none. Processors with bfloat16 arithmetic run them 1.5 to 1.9 times as fast; the
+    updates always run in float32.
     """
 
     network: EnergyConfig
@@ -58,6 +59,7 @@ class TrainingConfig:
     penalty: float = 0.25
     penalty_every: int = 4
     overshoot: float = 1.0
+    zoom: int = 1
     data_noise: float = 0.01
     shortest: float = 0.75
     longest: float = 1.5
@@ -68,8 +70,13 @@ class TrainingConfig:
 
     @property
     def picture_size(self) -> int:
-        """Side of the training pictures in pixels: an eighth more than the model's, for random crops."""
-        return self.curriculum.ladder.finest * 9 // 8
+        """Side of the training pictures in pixels: an eighth more than those of samples, for random crops."""
+        return self.sample_size * 9 // 8
+
+    @property
+    def sample_size(self) -> int:
+        """Side of the whole pictures that samples are made from, in pixels."""
+        return self.curriculum.ladder.finest * self.zoom
 
 
 def read_config(run: Path) -> TrainingConfig:
@@ -215,13 +222,13 @@ class Trainer:
         stages = tuple(replace(s, steps=max(1, round(stretch * s.steps))) for s in whole.stages)
         ladder = replace(whole, stages=stages, reach=config.reach)
         self.sampler.load_state_dict(self._effective())
-        targets = self._noisy(self.target.batch(phase.batch, ladder.finest))
+        targets = self._noisy(self.target.batch(phase.batch, ladder.finest, config.zoom))
         target = share(targets)
         if self.source is None:
             sources, reference = None, targets.mean(dim=0, keepdim=True)
             start = share(uniform_start(phase.batch, ladder)).to(target)
         else:
-            reference = share(self._noisy(self.source.batch(phase.batch, ladder.finest)))
+            reference = share(self._noisy(self.source.batch(phase.batch, ladder.finest, config.zoom)))
             sources = tone_pyramid(reference, ladder)
             start = sources[0]
         energy_at = self._energies(self.sampler, ladder.finest, position.beta, config.bfloat16_up_to)
@@ -376,7 +383,7 @@ class Trainer:
         ladder = self.ready_ladder()
         trained = {"iterations": self.iteration, "seconds": round(self.seconds), "seed": self.config.seed}
         return ModelConfig(
-            network=replace(self.config.network, finest=ladder.finest), ladder=ladder,
+            network=replace(self.config.network, finest=ladder.finest), ladder=ladder, zoom=self.config.zoom,
             source=self.names[0], target=self.names[1], trained=trained,
         )  # fmt: skip
 
@@ -412,17 +419,17 @@ class Trainer:
     def samples(self, count: int) -> tuple[Tensor | None, Tensor]:
         """Fixed sources and what the averaged model makes of them: up to `count` pictures (N, 3, S, S) in [-1, 1].
 
-        S is the curriculum's finest resolution; the change of a chain that does not reach so far yet is enlarged to
+        S is the config's sample_size; the change of a chain that does not reach so far yet is enlarged to
         it. For chains from noise the first is None, the noise is fixed and the pictures themselves are enlarged.
         """
-        ladder, size = self.ready_ladder(), self.config.curriculum.ladder.finest
+        ladder, size = self.ready_ladder(), self.config.sample_size
         energy_at = self._energies(self.average, ladder.finest, 1.0)
         generator = torch.Generator().manual_seed(self.config.seed)
         sources = None if self.source is None else self.source.first(count, size)
         starts = uniform_start(count, ladder, generator) if sources is None else sources
         made = []
         for start in starts.to(self.device).split(WALKED_AT_ONCE):
-            low = None if sources is None else pooled(start, size // ladder.finest)
+            low = None if sources is None else pooled(start, size // (ladder.finest * self.config.zoom))
             pyramid = None if low is None else tone_pyramid(low, ladder)
             *_, last = climb(energy_at, ladder, start if pyramid is None else pyramid[0], pyramid, generator)
             end = from_tone(last.z, ladder.reach)

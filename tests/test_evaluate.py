@@ -299,6 +299,7 @@ class Brighter:
     """Stands for a translator: the picture made brighter by its strength."""
 
     name = "brighter"
+    digest = "0123456789ab"
     device = torch.device("cpu")
 
     def __call__(self, picture: Image.Image, *, strength: float | None) -> SimpleNamespace:

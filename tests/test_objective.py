@@ -46,9 +46,14 @@ def test_an_overshot_picture_ranks_above_its_target_and_the_loss_levels_off() ->
     slopes = []
     for value in (0.0, 0.05, 5.0):
         w = torch.tensor(value, requires_grad=True)
-        energy = lambda x, w=w: w * x.square().sum(dim=(1, 2, 3))  # noqa: E731
+
+        def energy(x: torch.Tensor, w: torch.Tensor = w) -> torch.Tensor:
+            return w * x.square().sum(dim=(1, 2, 3))
+
         with_it = contrast(energy, target, end, overshot=torch.ones(2, 3, 4, 4), overshoot_weight=1.0).loss
         (with_it - contrast(energy, target, end).loss).backward()
+        assert w.grad is not None
         torch.testing.assert_close(w.grad, -36 / (1 + torch.exp(torch.tensor(36 * value))))
         slopes.append(abs(w.grad.item()))
-    assert slopes[0] == 18 and slopes[2] < 1e-6
+    assert slopes[0] == 18
+    assert slopes[2] < 1e-6

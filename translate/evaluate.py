@@ -250,14 +250,19 @@ class Bench:
 
 @dataclass(frozen=True)
 class Report:
-    """Named rows of figures, and what a reader must know about them."""
+    """Named rows of figures, and what a reader must know about them. digest: of the model that was measured."""
 
     rows: dict[str, Figures]
     notes: tuple[str, ...] = ()
+    digest: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For --json: {"rows": {name: {kid_x100, rate, content, white, n}}, "notes": [...]}, None: not measured."""
-        return {"rows": {name: asdict(row) for name, row in self.rows.items()}, "notes": list(self.notes)}
+        """For --json: {"digest": ..., "rows": {name: {kid_x100, rate, content, white, n}}, "notes": [...]}.
+
+        None: not measured.
+        """
+        rows = {name: asdict(row) for name, row in self.rows.items()}
+        return {"digest": self.digest, "rows": rows, "notes": list(self.notes)}
 
 
 def evaluate(
@@ -286,6 +291,7 @@ class Direction(Protocol):
     """What `evaluate_folders` needs of a translator."""
 
     name: str
+    digest: str
     device: torch.device
 
     def __call__(self, picture: Picture, *, strength: float | None) -> Any:
@@ -336,7 +342,7 @@ def evaluate_folders(
     for strength in dict.fromkeys(strengths):
         row = translator.name if strength is None else f"{translator.name}, strength {strength:g}"
         rows[row] = bench.measure(_translations(translator, bench.sources, strength, bars, row))
-    return Report(rows, tuple(notes))
+    return Report(rows, tuple(notes), translator.digest)
 
 
 def _training_twin(folder: Path) -> Path | None:
