@@ -49,6 +49,7 @@ MAX_FILE = "20mb"
 VIGOUR = [("Gentle", 0.6), ("Usual", 1.0), ("Bold", 1.2)]  # relative to the model's own strength
 STAGES = ("colours", "shapes", "details", "texture")  # what the stages of a chain work on, coarse first
 M_ARENA_MAX = -8  # glibc's malloc.h
+LATER = ["later"]  # hides; visible=False would also lose, now and then, what is sent together with visible=True
 READY = "An example. Choose a photo, press **Translate** and watch it change."
 
 Updates = dict[Any, Any]  # component -> its new value or properties
@@ -130,19 +131,19 @@ def samples_of(domain: str | None) -> list[Path]:
     return own or ([Path(get_image(BORROWED[word]))] if word in BORROWED else [])
 
 
-def before_and_after(translator: Translator, side: int) -> tuple[Image.Image, Image.Image] | None:
+def before_and_after(translator: Translator, side: int, sample: int) -> tuple[Image.Image, Image.Image] | None:
     """A sample of the source, longer side `side` px, and what becomes of it; None where there is no sample."""
     samples = samples_of(translator.config.source)
     if not samples:
         return None
-    with Image.open(samples[0]) as picture:
+    with Image.open(samples[sample % len(samples)]) as picture:
         before = ImageOps.fit(picture.convert("RGB"), (side, side * 2 // 3))
-    return before, translator(before, size=translator.config.ladder.finest // (2 if side < 480 else 1)).picture
+    return before, translator(before, size=translator.config.working // (2 if side < 480 else 1)).picture
 
 
 def card(translator: Translator) -> str:
     """A sample of the source, its right half translated, for CSS."""
-    pair = before_and_after(translator, 240)
+    pair = before_and_after(translator, 240, sample=0)
     if pair is None:
         return "none"
     before, after = pair
@@ -178,8 +179,8 @@ def status(moment: Moment) -> str:
     if not moment.finished:
         return f"**Step {done} of {moment.total}** · {stage_name(film, film.frames[-1].stage)}"
     if done < moment.total:
-        return f"**Stopped at step {done} of {moment.total}.** Drag the slider to look at every step so far."
-    return f"**Done: {done} steps.** Drag the slider to go back to any of them."
+        return f"**Stopped at step {done} of {moment.total}.** Drag the slider below to see any step so far."
+    return f"**Done: {done} steps.** Drag the slider below to go back to any of them."
 
 
 def curve(film: Film, step: int) -> str:
@@ -215,14 +216,14 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
             with gr.Column(scale=4, min_width=300):
                 photo = PhotoInput(
                     type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Your photo",
-                    buttons=[], height=260, elem_id="photo",
+                    placeholder="Drop a photo here\nor click to choose one", buttons=[], height=220, elem_id="photo",
                 )  # fmt: skip
                 chosen = gr.Dataset(
                     components=[gr.Image(visible=False)], samples=[[path] for path, _ in examples], type="index",
                     label="… or take one of ours", visible=bool(examples), elem_id="examples",
                 )  # fmt: skip
                 vigour = gr.Radio(VIGOUR, value=1.0, label="How strongly?", elem_id="vigour")
-                with gr.Row(elem_id="buttons"):
+                with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Translate", variant="primary", size="lg", scale=3, min_width=150, elem_id="go")
                     halt = gr.Button("Stop", variant="stop", size="lg", scale=1, min_width=80, interactive=False,
                                      elem_id="halt")  # fmt: skip
@@ -230,42 +231,56 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
                 says = gr.Markdown(READY, elem_id="says", container=False)
                 warns = gr.Markdown(elem_id="warns")
                 screen = gr.ImageSlider(
-                    before_and_after(next(iter(studio.translators.values())), 720), label="Before and after",
+                    before_and_after(next(iter(studio.translators.values())), 720, sample=1), label="Before and after",
                     show_label=False, format="jpeg", type="filepath", interactive=False, max_height=480,
                     buttons=["fullscreen"], elem_id="screen",
                 )  # fmt: skip
-                with gr.Column(visible=False) as walked:
+                with gr.Column(elem_classes=LATER) as walked:
                     step = gr.Slider(0, 1, 1, step=1, label="How far?", buttons=[], elem_id="step")
-                with gr.Column(visible=False) as finished:
+                with gr.Column(elem_classes=LATER) as finished:
                     with gr.Row():
-                        keep = gr.Button("Save this picture", min_width=140, elem_id="keep-picture")
-                        keep_film = gr.Button("Save as animation", min_width=140, elem_id="keep-film")
+                        keep = gr.Button("Save picture", min_width=140, elem_id="keep-picture")
+                        keep_film = gr.Button("Save animation", min_width=140, elem_id="keep-film")
                     with gr.Row():
                         with gr.Column(min_width=260):
                             changed = gr.Image(
-                                label="What changed", buttons=[], interactive=False, format="jpeg", elem_id="changed"
-                            )
+                                label="What changed (bright: most)", buttons=[], interactive=False, format="jpeg",
+                                elem_id="changed",
+                            )  # fmt: skip
                         with gr.Column(min_width=260):
                             energies = gr.HTML(container=True, elem_id="energies")
         with gr.Tab("Several photos"):
             photos = PhotosInput(
                 file_count="multiple", type="filepath", label=f"Up to {MAX_PICTURES} photos", elem_id="photos"
             )
-            with gr.Row(elem_id="buttons-many"):
+            with gr.Row(elem_classes="buttons"):
                 go_many = gr.Button(
                     "Translate all", variant="primary", size="lg", scale=3, min_width=150, elem_id="go-many"
                 )
                 halt_many = gr.Button("Stop", variant="stop", size="lg", scale=1, min_width=80, interactive=False)
             says_many = gr.Markdown("Choose a direction above and your photos here.", elem_id="says-many")
-            gallery = gr.Gallery(label="Results", columns=3, object_fit="cover", buttons=[], elem_id="gallery")
+            gallery = gr.Gallery(
+                label="Results", columns=3, object_fit="cover", height="auto", buttons=[], visible=False,
+                elem_id="gallery",
+            )  # fmt: skip
             archive = gr.DownloadButton("Download all (zip)", visible=False, elem_id="archive")
         parcel = gr.File(visible=False)  # a file on its way to the visitor's disk
 
         def take_example(number: int) -> tuple[str, str]:
             return examples[number]
 
+        def look(path: str | None) -> Any:
+            """The photo that has just come, or none and a word on why: nobody should press a button to hear that."""
+            try:
+                if path:
+                    studio.look(Path(path))
+            except Exception as error:
+                gr.Warning(sentence(error), duration=12)
+                return None
+            return gr.skip()
+
         def walk(path: str, name: str, how: float, request: gr.Request) -> Iterator[Updates]:
-            yield {go: OFF, halt: ON, says: "…", warns: "", finished: gr.Column(visible=False)}
+            yield {go: OFF, halt: ON, says: "…", warns: "", finished: gr.Column(elem_classes=LATER)}
             try:
                 for moment in studio.walk(request.session_hash or "", given(path), name, how):
                     yield show(moment)
@@ -279,12 +294,12 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
             if done:
                 last = done if moment.finished else moment.total
                 updates |= {
-                    screen: (studio.picture(film, 0), studio.picture(film, done)), walked: gr.Column(visible=True),
+                    screen: (studio.picture(film, 0), studio.picture(film, done)), walked: gr.Column(elem_classes=[]),
                     step: gr.Slider(maximum=last, value=done, interactive=moment.finished),
                 }  # fmt: skip
             if done and moment.finished:
                 updates |= {
-                    finished: gr.Column(visible=True), energies: curve(film, done),
+                    finished: gr.Column(elem_classes=[]), energies: curve(film, done),
                     changed: studio.changed(film),
                 }  # fmt: skip
             return updates
@@ -304,7 +319,8 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
                 return str(studio.save_gif(studio.film(request.session_hash or "")))
 
         def walk_many(paths: list[str] | None, name: str, request: gr.Request) -> Iterator[Updates]:
-            yield {go_many: OFF, halt_many: ON, archive: gr.DownloadButton(visible=False), gallery: [], says_many: "…"}
+            hide = gr.Gallery([], visible=False), gr.DownloadButton(visible=False)
+            yield {go_many: OFF, halt_many: ON, says_many: "…", gallery: hide[0], archive: hide[1]}
             try:
                 sources = [Path(path) for path in paths or []]
                 for batch in studio.walk_many(request.session_hash or "", sources, name):
@@ -316,8 +332,9 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
         def show_many(batch: Batch) -> Updates:
             done = f"{len(batch.previews)} of {batch.total} photos are done."
             words = [line(batch.ahead) if batch.ahead else done, *(f"- {sentence}" for sentence in batch.refused)]
+            previews = [(str(path), name) for path, name in batch.previews]
             return {
-                says_many: "\n\n".join(words), gallery: [(str(path), name) for path, name in batch.previews],
+                says_many: "\n\n".join(words), gallery: gr.Gallery(previews, visible=bool(previews)),
                 archive: gr.DownloadButton(value=str(batch.archive or "") or None, visible=bool(batch.archive)),
             }  # fmt: skip
 
@@ -331,9 +348,9 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
         hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
         aside = {**hidden, "queue": False}
         chosen.click(take_example, chosen, [photo, direction], **aside)
+        photo.upload(look, photo, photo, **hidden)
         parts = [go, halt, says, warns, screen, walked, step, finished, changed, energies]
-        go.click(walk, [photo, direction, vigour], parts, **hidden)
-        go.click(None, js=LOOK, api_visibility="private")
+        go.click(walk, [photo, direction, vigour], parts, js=LOOK, **hidden)
         step.input(scrub, step, [screen, energies], trigger_mode="always_last", **aside)
         for button, function, inputs in ((keep, save, [step]), (keep_film, save_film, [])):
             saved = button.click(function, inputs, parcel, **{**hidden, "show_progress": "minimal"})
@@ -434,9 +451,17 @@ THEME = gr.themes.Soft(
     block_label_text_color_dark="*body_text_color",
 )
 STYLE = """
-.gradio-container { max-width: 1200px !important; width: 100%; margin: auto !important; --curve: var(--primary-500); }
-#intro h1 { font-size: 2.2rem; letter-spacing: -.03em; margin: .4rem 0 .2rem; }
-#intro p { font-size: 1.1rem; color: var(--body-text-color-subdued); max-width: 44rem; }
+.gradio-container {
+    max-width: 1200px !important; width: 100%; margin: auto !important; --curve: var(--primary-500);
+    overflow: clip !important; /* hidden would keep the buttons from sticking */
+}
+.gradio-container > .main { padding: 16px clamp(16px, 4vw, 32px) !important; }
+#intro h1 { font-size: clamp(1.7rem, 7vw, 2.2rem); letter-spacing: -.03em; margin: .4rem 0 .2rem; }
+#intro p { font-size: 1.1rem; color: var(--body-text-color-subdued); }
+.later { display: none !important; }
+#direction, .form:has(> #direction) {
+    background: none; border: none; box-shadow: none; padding: 0; overflow: visible;
+}
 #direction .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(170px, 44%), 1fr)); gap: 12px; }
 #direction label {
     display: block; padding: 8px; text-align: center; border: 3px solid transparent; border-radius: 14px;
@@ -450,22 +475,37 @@ STYLE = """
 #direction label:focus-within { outline: 3px solid var(--primary-300); outline-offset: 1px; }
 #direction input { position: absolute; opacity: 0; }
 #direction label span { margin: 0; }
-#examples .gallery { gap: 8px; }
-#examples .gallery-item img, #examples .gallery-item .container {
-    width: 84px; height: 63px; max-width: none; object-fit: cover; border-radius: 8px;
+#photo img::after { /* drawn only where the browser cannot show the photo, as with TIFF */
+    content: "Your browser cannot show this kind of picture, but we can read it."; position: absolute; inset: 0;
+    display: grid; place-items: center; padding: 40px; text-align: center; background: var(--block-background-fill);
 }
-#says { font-size: 1.1rem; min-height: 1.7rem; }
+#examples .label svg { display: none; }
+#examples > .gallery { display: grid; grid-template-columns: repeat(6, 1fr); gap: 8px; }
+#examples .gallery-item img, #examples .gallery-item .container {
+    width: 100%; height: 46px; max-width: none; object-fit: cover; border-radius: 8px;
+}
+#gallery .grid-wrap { min-height: 0; max-height: none; }
+.buttons { position: sticky; bottom: 0; z-index: 60; padding: 8px 0; background: var(--body-background-fill); }
+#says { font-size: 1.1rem; min-height: 1.7rem; scroll-margin-top: 12px; }
 #warns:not(:has(p)) { display: none; }
 #warns { border-left: 4px solid var(--primary-500); padding: 2px 14px; }
 #step input[type=range]::-webkit-slider-thumb { border: 3px solid var(--primary-600); }
 #step input[type=number] { border: 1px solid var(--border-color-primary); }
 #energies h4 { margin: 0 0 4px; }
-footer .divider { display: none !important; }
 #energies svg { width: 100%; height: auto; }
 #energies p { color: var(--body-text-color-subdued); font-size: .9rem; margin: 0; }
+.icon-button-wrapper:not(:has(button)), footer .divider { display: none !important; }
+@media (max-width: 700px) { /* a phone: room for pictures, and the buttons under the thumb */
+    .tabs { padding-bottom: 64px; }
+    #direction label { font-size: .9rem; }
+    .buttons { position: fixed; left: 0; right: 0; padding: 10px 16px; box-shadow: 0 -2px 12px rgb(0 0 0 / .15); }
+    #keep-picture, #keep-film { font-size: .95rem; padding-inline: 4px; min-height: 44px; }
+    #gallery .grid-container { grid-template-columns: 1fr 1fr; }
+}
 """
-LOOK = """() => {
-    if (window.innerWidth < 700) document.querySelector("#says").scrollIntoView({ block: "start" });
+LOOK = """(...inputs) => {
+    document.querySelector("#says").scrollIntoView({ block: window.innerWidth < 700 ? "start" : "nearest" });
+    return inputs;
 }"""
 DOWNLOAD = """(file) => {
     const link = document.createElement("a");

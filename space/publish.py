@@ -2,7 +2,8 @@
 
 Gathers the page, the two packages with weights and cards, the samples, and README.md and requirements.txt of this
 folder, shows what would leave this machine and asks. Needs a token: HF_TOKEN, or what `hf auth login` has stored.
-With --into FOLDER nothing leaves the machine: the files are put there, and `python app.py` runs in it.
+With --into FOLDER nothing leaves the machine: the files are put there, and `python app.py` runs in it. The Hub asks
+for a paid plan before it makes a new Space of this kind.
 """
 
 from __future__ import annotations

@@ -323,6 +323,8 @@ def test_a_picture_on_the_server_itself_is_never_opened(address, photo, mark):
     body = {"data": [[{"path": str(photo), **mark}], "tiny"], "session_hash": "evil"}
     answer = httpx.post(f"{address}gradio_api/run/{many['api_name']}", json=body, timeout=30)
     assert answer.status_code >= 400 and "1 of 1" not in answer.text
+    body = {"data": [{"path": str(photo), **mark}], "session_hash": "evil"}
+    assert httpx.post(f"{address}gradio_api/run/look", json=body, timeout=30).status_code >= 400
 
 
 def uploaded(address: str, name: str, content: bytes) -> dict[str, Any]:

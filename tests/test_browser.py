@@ -136,14 +136,14 @@ def test_an_example_turns_before_ones_eyes_and_can_be_kept(open_page, tmp_path):
     assert not page.locator("#warns").is_visible()
 
     with page.expect_download() as download:
-        press(page, "Save this picture")
+        press(page, "Save picture")
     kept = tmp_path / download.value.suggested_filename
     download.value.save_as(kept)
     assert kept.name == "apples_on_table-apple2orange.jpg"
     with Image.open(SAMPLES / "apples_on_table.jpg") as source:
         assert difference(kept, source.convert("RGB")) > 5
     with page.expect_download() as download:
-        press(page, "Save as animation")
+        press(page, "Save animation")
     download.value.save_as(tmp_path / "film.gif")
     with Image.open(tmp_path / "film.gif") as film:
         assert film.n_frames > 8  # type: ignore[attr-defined]
@@ -166,7 +166,7 @@ def test_any_step_can_be_had_again_by_keyboard_without_computing(open_page, monk
     page.wait_for_function("() => { const [a, b] = document.querySelectorAll('#screen img'); return a.src != b.src }")
     page.locator("#energies circle").wait_for()
     with page.expect_download() as download:
-        press(page, "Save this picture")
+        press(page, "Save picture")
     download.value.save_as(tmp_path / "step.jpg")
     with Image.open(SAMPLES / "apple_on_white.jpg") as source:
         assert difference(tmp_path / "step.jpg", source.convert("RGB")) > 0
@@ -204,12 +204,24 @@ def test_what_is_no_picture_gets_a_sentence_and_the_page_goes_on(open_page, tmp_
     bad.write_text("This is no picture.")
     page = open_page()
     page.locator("#photo input[type=file]").set_input_files(bad)
-    page.locator("#photo img").wait_for(state="attached")
-    press(page, "Translate")
     page.get_by_text("holiday.jpg: this is not a picture we can read (text file?)").wait_for()
+    page.get_by_text("Drop a photo here").wait_for()  # it has not stayed
+    press(page, "Translate")
+    page.locator("#warns", has_text="Choose a photo first.").wait_for()
+    assert not page.locator("#step").is_visible()
     take_example(page)
     press(page, "Translate")
     said(page, "Step")
+
+
+def test_a_photo_that_browsers_cannot_show_is_translated_all_the_same(open_page, tmp_path):
+    with Image.open(SAMPLES / "apples_on_table.jpg") as picture:
+        picture.save(tmp_path / "scan.tif")
+    page = open_page()
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "scan.tif")
+    page.locator("#photo img").wait_for(state="attached")
+    press(page, "Translate")
+    said(page, "Done")
 
 
 def test_a_photo_of_another_kind_gets_a_word_of_advice(open_page):
@@ -247,12 +259,31 @@ def test_a_phone_shows_all_of_it_and_fingers_hit_it(open_page):
     press(page, "Translate")
     said(page, "Done")
     page.locator("#energies svg").wait_for()
+    page.locator("#changed img").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for name in ("Translate", "Stop", "Save this picture", "Save as animation"):
+    for name in ("Translate", "Stop", "Save picture", "Save animation"):
         box = page.get_by_role("button", name=name, exact=True).locator("visible=true").bounding_box()
         assert box["height"] >= 40 and box["x"] >= 0 and box["x"] + box["width"] <= 390
     for part in ("#screen", "#changed", "#energies"):
         assert page.locator(part).bounding_box()["width"] > 300
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 640)], ids=["phone", "laptop"])
+def test_the_buttons_and_what_they_do_are_in_sight_together(open_page, slow, width, height):
+    page = open_page(width, height)
+
+    def in_sight(part: Any) -> bool:
+        box = part.locator("visible=true").first.bounding_box()
+        return box["y"] >= 0 and box["y"] + box["height"] <= height
+
+    assert in_sight(page.get_by_role("button", name="Translate", exact=True))
+    take_example(page)
+    press(page, "Translate")
+    said(page, "Step")
+    page.wait_for_timeout(500)  # it may be scrolling
+    assert in_sight(page.get_by_role("button", name="Stop", exact=True))
+    assert in_sight(page.locator("#says"))
+    assert page.locator("#screen").bounding_box()["y"] < height * 0.7
 
 
 def test_the_page_is_light_or_dark_as_its_visitor_likes(open_page):

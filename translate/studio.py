@@ -152,6 +152,10 @@ class Studio:
         with self._turn():
             return self._alone(film.save_gif, self._new_folder())
 
+    def look(self, source: Path) -> None:
+        """Raises BadPicture for a photo that cannot be translated."""
+        self._alone(open_picture, source, max_pixels=MAX_PIXELS)
+
     def judge(self, source: Path, direction: str) -> str:
         """One sentence where the photo does not look like what the direction starts from, else nothing."""
         self._translator(direction)

@@ -1,0 +1,87 @@
+"""Explanations: the colours, the energy maps and the sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+from typer.testing import CliRunner
+
+from cli import app
+from translate import Translator
+from translate.engine import Result
+from translate.pictures import how_made
+from translate.saliency import PANEL, colours, energy_map, explain, heat, overlay
+
+
+@pytest.fixture(scope="module")
+def result(tiny_model: Path, photo: Path) -> Result:
+    return Translator.load(tiny_model, "cpu")(photo, strength=1)
+
+
+def test_equal_levels_apart_look_equally_far_apart() -> None:
+    """In CIELAB: lightness rises evenly, and no step is twice as large as another."""
+    row = Image.fromarray(colours(np.linspace(0.02, 1, 50))[None])
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    pixels = np.asarray(ImageCms.applyTransform(row, to_lab))[0]
+    lab = np.column_stack([pixels[:, 0] / 2.55, *(pixels[:, c].astype(np.int8) for c in (1, 2))]).astype(float)
+    rise = lab[5:, 0] - lab[:-5, 0]
+    assert (rise > 0).all() and rise.max() < 2 * rise.min()
+    apart = np.linalg.norm(lab[5:] - lab[:-5], axis=1)
+    assert apart.max() < 2.5 * apart.min()
+
+
+def test_the_energy_map_adds_up_to_the_energy(tiny_model: Path) -> None:
+    translator = Translator.load(tiny_model, "cpu")
+    x = torch.rand(1, 3, 32, 64) * 2 - 1
+    cells = energy_map(translator.energy, x, 32)
+    assert cells.shape == (4, 8)
+    assert cells.sum() / 16 == pytest.approx(float(translator.energy(x, 32)), rel=1e-4)
+    assert energy_map(translator.energy, x[..., :30, :41], 32).shape == (4, 6)
+
+
+def test_a_result_brings_its_maps(result: Result) -> None:
+    before, after = result.energy_maps
+    assert before.shape == after.shape == (4, 6)
+    assert after.mean() < before.mean()
+
+
+def test_nothing_moved_is_no_error(tiny_model: Path, photo: Path) -> None:
+    still = Translator.load(tiny_model, "cpu")(photo, strength=0)
+    assert [m.shape for m in still.energy_maps] == [(1, 1), (1, 1)]
+    assert explain(still).height > 0
+    assert heat(np.zeros((4, 5, 3), np.uint8), np.zeros((2, 2), np.float32)).size == (5, 4)
+
+
+@pytest.mark.parametrize("size", [(100, 75), (40, 900), (1, 1)])
+def test_a_sheet_holds_all_panels_of_any_picture(tiny_model: Path, size: tuple[int, int]) -> None:
+    sheet = explain(Translator.load(tiny_model, "cpu")(Image.new("RGB", size, "red"), strength=1), "oranges")
+    assert sheet.width > 3 * PANEL
+    assert len(sheet.getcolors(1 << 24) or []) > 20
+
+
+def test_an_overlay_shows_hot_places_light() -> None:
+    levels = np.zeros((8, 8))
+    levels[:, 4:] = 1
+    drawn = np.asarray(overlay(np.full((64, 64, 3), 128, np.uint8), levels)).mean(axis=2)
+    assert drawn[:, 48:].mean() > drawn[:, :16].mean() + 50
+
+
+def test_the_command_writes_the_sheet(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    def run(*arguments: object) -> int:
+        return (
+            CliRunner()
+            .invoke(app, ["translate", *map(str, arguments), "-m", str(tiny_model), "--device", "cpu"])
+            .exit_code
+        )
+
+    out, why = tmp_path / "o.png", tmp_path / "folder" / "why.png"
+    assert run(photo, "-o", out, "--saliency", why) == 0
+    assert (how_made(why) or {})["model"] == "tiny"
+    assert run(photo, photo, "-o", tmp_path, "--saliency", why) == 2
+    assert run(photo, "-o", out, "--saliency", out) == 2
+    assert run(photo, "-o", out, "--saliency", photo) == 2
+    assert run(photo, "-o", out, "--saliency", tmp_path / "why.txt") == 2
