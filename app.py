@@ -232,7 +232,7 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
                 warns = gr.Markdown(elem_id="warns")
                 screen = gr.ImageSlider(
                     before_and_after(next(iter(studio.translators.values())), 720, sample=1), label="Before and after",
-                    show_label=False, format="jpeg", type="filepath", interactive=False, max_height=480,
+                    show_label=False, format="jpeg", type="filepath", interactive=False, max_height=390,
                     buttons=["fullscreen"], elem_id="screen",
                 )  # fmt: skip
                 with gr.Column(elem_classes=LATER) as walked:
