@@ -317,6 +317,9 @@ def train(
     zoom: Annotated[
         int | None, typer.Option(help="1: things, seen whole; 2 or 4: styles and textures, seen from near; default: 1.")
     ] = None,
+    from_noise: Annotated[
+        bool, typer.Option("--from-noise", help="No chains: learn the way back from noise (without --source).")
+    ] = False,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop in time, with a usable model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on exactly where the run in --out stopped.")] = False,
     seed: Annotated[
@@ -338,6 +341,8 @@ def train(
 
     On several processes: torchrun --standalone --nproc-per-node 2 -m cli train ...
     """
+    if source is not None and from_noise:
+        _usage("--from-noise learns from the target alone; leave --source out")
     if resume and (preset, zoom, seed) != (None, None, None):
         _usage("a resumed run keeps its own preset, zoom and seed")
     with _sentences():
@@ -355,7 +360,9 @@ def train(
 
         with joined(pick_device(device)) as (processes, processor):
             with processes.first_ahead():
-                config = read_config(out) if resume else training_preset(preset or 128, seed or 0, zoom or 1)
+                config = (
+                    read_config(out) if resume else training_preset(preset or 128, seed or 0, zoom or 1, from_noise)
+                )
                 if not resume and (out / STATE).exists():
                     raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
                 if out.exists() and not out.is_dir():

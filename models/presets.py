@@ -17,10 +17,11 @@ _STAGES = {
 }
 
 
-def preset(finest: int, seed: int = 0, zoom: int = 1) -> TrainingConfig:
+def preset(finest: int, seed: int = 0, zoom: int = 1, from_noise: bool = False) -> TrainingConfig:
     """The training of a model for `finest` px: 64, 128 or 256. Raises ValueError for others.
 
-    zoom: 1 for things, seen whole; 2 or 4 for styles and textures, seen from near (see TrainingConfig).
+    zoom: 1 for things, seen whole; 2 or 4 for styles and textures, seen from near. from_noise: for models that restore
+    and judge (see TrainingConfig).
     """
     if zoom not in (1, 2, 4):
         raise ValueError(f"zoom must be 1, 2 or 4, not {zoom}")
@@ -32,6 +33,7 @@ def preset(finest: int, seed: int = 0, zoom: int = 1) -> TrainingConfig:
         Curriculum(Ladder(stages), phases),
         seed=seed,
         zoom=zoom,
+        from_noise=from_noise,
         penalty=0.25 * zoom,  # textures make an energy steeper than things do: at .25 a zoom of 4 blew up
         bfloat16_up_to=128,
     )

@@ -23,8 +23,8 @@ from models.checkpoint import FILE_NAME, BadModel, ModelConfig, load_state, save
 from models.data import Domain
 from models.energy import Energy, EnergyConfig, EnergyFunction, effective_weights, with_spectral_norm
 from models.guard import Diverged, Guard
-from models.langevin import climb, from_tone, pooled, tone_pyramid, uniform_start
-from models.objective import contrast
+from models.langevin import climb, enlarge, from_tone, pooled, tone_pyramid, uniform_start
+from models.objective import Contrast, contrast, denoising
 from models.processes import ALONE, Processes
 from models.run_folder import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Progress, write_sheet
 from models.schedule import Curriculum, Ladder, Phase, Position, Stage, ladder_from_dict
@@ -44,6 +44,7 @@ class TrainingConfig:
     penalty_every: iterations between two updates that look at it. overshoot: weight of the ranking of target pictures
     below overshot ones (see objective.py), for chains that start at sources. zoom: training looks at crops with
     1 / zoom of a picture's sides; at 1 an energy learns what whole pictures show, at more it learns textures.
+    from_noise: learn the way back from noise laid on targets (objective.denoising) in the place of chains.
     data_noise: standard deviation of the noise on target and source pictures, on the [-1, 1] scale. shortest, longest:
     the steps of a training chain are the ladder's times a number drawn from this range, so that the energy also learns
     where long chains lead, and a larger strength at use stays in known country. ema: decay of the averaged weights
@@ -58,8 +59,9 @@ class TrainingConfig:
     reach: float = 1.15
     penalty: float = 0.25
     penalty_every: int = 4
-    overshoot: float = 1.0
+    overshoot: float = 0.5
     zoom: int = 1
+    from_noise: bool = False
     data_noise: float = 0.01
     shortest: float = 0.75
     longest: float = 1.5
@@ -101,12 +103,16 @@ def config_from_dict(data: Mapping[str, Any]) -> TrainingConfig:
 
 @dataclass(frozen=True)
 class Draw:
-    """What one stage learns from: pictures (B, 3, R, R) in [-1, 1]; see objective.contrast."""
+    """What one stage learns from: pictures (B, 3, R, R) in [-1, 1]; see objective.py.
+
+    end: where the chains ended, or the noisy targets; then sigma (B, 1, 1, 1) says how much noise that is.
+    """
 
     stage: Stage
     target: Tensor
     end: Tensor
-    overshot: Tensor | None
+    overshot: Tensor | None = None
+    sigma: Tensor | None = None
 
 
 class Trainer:
@@ -199,7 +205,7 @@ class Trainer:
     def _iterate(self, total: int) -> Progress:
         self.guard.look(self.iteration, self.state)
         position = self.config.curriculum.at(self.iteration)
-        draws, moved = self._draw(position)
+        draws, moved = self._lay_noise(position) if self.config.from_noise else self._draw(position)
         target_energy, chain_energy, penalty, moved_all = self._learn(draws, moved, position)
         progress = Progress(
             self.iteration, total, self.seconds, self.config.curriculum.ladder.stages[position.stage].resolution,
@@ -245,6 +251,25 @@ class Trainer:
             draws.append(Draw(stage, pooled(target, ladder.finest // stage.resolution), end, overshot))
         return draws, (draws[-1].end - reference).square().mean()
 
+    def _lay_noise(self, position: Position) -> tuple[list[Draw], Tensor]:
+        """As `_draw`, with noise on the targets in the place of chains.
+
+        On finer stages half of them are blurred first: a chain that comes from a coarser stage looks like that.
+        """
+        curriculum, share = self.config.curriculum, self.processes.share
+        ladder = curriculum.ladder.up_to(curriculum.ladder.stages[position.stage].resolution)
+        count = curriculum.phases[position.stage].batch
+        targets = self._noisy(self.target.batch(count, ladder.finest, self.config.zoom))
+        draws = []
+        for number, stage in enumerate(ladder.stages):
+            target = pooled(targets, ladder.finest // stage.resolution)
+            blurred = enlarge(pooled(target, 2)) if number else target
+            begin = torch.where(torch.rand(count, 1, 1, 1).to(target) < 0.5, blurred, target)
+            sigma = torch.rand(count, 1, 1, 1).square()
+            noisy = (begin + (sigma * torch.randn(target.shape)).to(target)).clamp(-1, 1)
+            draws.append(Draw(stage, share(target), share(noisy), sigma=share(sigma).to(target)))
+        return draws, (draws[-1].end - draws[-1].target).square().mean()
+
     def _pixels(self, tones: Tensor) -> Tensor:
         return from_tone(tones, self.config.reach).clamp(-1, 1)
 
@@ -262,13 +287,7 @@ class Trainer:
         self.optimiser.zero_grad()
         self.energy.train()
         with parametrize.cached():  # one power iteration an update, however often the weights are looked at
-            terms = [
-                contrast(
-                    energy_at(draw.stage.resolution), draw.target, draw.end,
-                    weight * draw.stage.step_size, draw.overshot, self.config.overshoot,
-                )
-                for draw in draws
-            ]  # fmt: skip
+            terms = [self._term(energy_at(draw.stage.resolution), draw, weight) for draw in draws]
             torch.stack([term.loss for term in terms]).sum().backward()
         newest = terms[-1]
         figures = torch.stack([newest.target_energy, newest.chain_energy, newest.penalty, moved]).detach()
@@ -283,6 +302,14 @@ class Trainer:
         self._average()
         target_energy, chain_energy, penalty, moved_all = figures.tolist()
         return target_energy, chain_energy, penalty, moved_all
+
+    def _term(self, energy: EnergyFunction, draw: Draw, penalty: float) -> Contrast:
+        stage = draw.stage
+        if draw.sigma is not None:
+            # A chain of the ladder's length goes twice as far as one step back to the clean picture.
+            return denoising(energy, draw.target, draw.end, draw.sigma, 0.5 * stage.steps * stage.step_size)
+        weight = penalty * stage.step_size
+        return contrast(energy, draw.target, draw.end, weight, draw.overshot, self.config.overshoot)
 
     @torch.no_grad()
     def _average(self) -> None:

