@@ -17,6 +17,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -38,17 +39,22 @@ if TYPE_CHECKING:
 
 TRIES = 3  # of a page, and then of each of its pictures alone, when workers are lost over it
 MOST_BLOCKS = 50_000  # what Ray schedules by itself; of a longer plan each holds several pages
-_ADDRESS = "RAY_ADDRESS"
 STORE = 200_000_000  # bytes of shared memory, for names and outcomes: pixels never pass through Ray
+
+_ADDRESS = "RAY_ADDRESS"
+_ENVIRONMENT = {  # Ray reads it when it is imported
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # it warns of how Ray Data makes its workers
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what it says of lost workers would go to stdout
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # what is still under way when a run is stopped must not start Ray again
+}
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # on any system: 127.0.0.1 only, which no argument brings about
 
 
 def check() -> None:
-    """Raises ValueError with one sentence where Ray is not installed."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it warns of how Ray Data makes its workers
-    if _ADDRESS not in os.environ:
-        # On any system: Ray then keeps to 127.0.0.1, which it does not for being asked to. It is read at the import.
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    """Import Ray, or raise ValueError with one sentence where it is not installed."""
+    for name, value in (_ENVIRONMENT if _ADDRESS in os.environ else _ENVIRONMENT | _LOOPBACK).items():
+        os.environ.setdefault(name, value)
     try:
         importlib.import_module("ray.data")
     except ImportError as error:
@@ -137,7 +143,7 @@ def _dataset(
         return ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS)).flat_map(
             _Worker,
             fn_constructor_args=([model], settings, device),  # in a list Ray keeps it for workers that come later
-            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=1),
             num_cpus=1,
             num_gpus=1 if device == "cuda" else 0,
             max_task_retries=TRIES - 1,
@@ -206,7 +212,7 @@ def _cluster(workers: int | None) -> Iterator[dict[str, Any]]:
                 "include_dashboard": False,
             }
         try:
-            with _signals_kept():
+            with _signals_kept(), _silence():
                 ray.init(**options)
         except (RuntimeError, OSError, ray.exceptions.RayError) as error:  # a ConnectionError among them
             raise OSError(f"Ray cannot be started or reached ({_first_line(error)})") from error
@@ -232,6 +238,20 @@ def _signals_kept() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What Ray's C++ says while it starts goes nowhere; errors come as exceptions too."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _devices(device: str, resources: dict[str, Any]) -> tuple[str, int]:
