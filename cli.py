@@ -836,8 +836,11 @@ def export_model(
         float | None,
         typer.Option(help="The nearer to 1, the stiffer is white; see models/langevin.py."),
     ] = None,
+    steps: Annotated[
+        str | None, typer.Option(help="Steps of each stage at strength 1, coarse first, such as 6,5,4,1.")
+    ] = None,
 ) -> None:
-    """Write a model to a file of its own, with another default strength or reach if wanted."""
+    """Write a model to a file of its own, with another default strength, reach or step budget if wanted."""
     with _sentences():
         from dataclasses import replace
 
@@ -851,6 +854,16 @@ def export_model(
             config = replace(config, strength=strength)
         if reach is not None:
             config = replace(config, ladder=replace(config.ladder, reach=reach))
+        if steps is not None:
+            stages = config.ladder.stages
+            try:
+                budget = [int(part) for part in steps.split(",")]
+            except ValueError:
+                budget = []
+            if len(budget) != len(stages):
+                _usage(f"--steps wants {len(stages)} whole numbers with commas between, not {steps}")
+            fitted = tuple(replace(stage, steps=count) for stage, count in zip(stages, budget, strict=True))
+            config = replace(config, ladder=replace(config.ladder, stages=fitted))
         save_model(file, energy.state_dict(), config)
         typer.echo(file)
 

@@ -297,6 +297,13 @@ def test_an_exported_model_keeps_its_weights_and_takes_another_strength(tiny_mod
     assert run("models", "export", tiny_model, tmp_path / "near.safetensors", "--reach", 1.01).exit_code == 0
     assert json.loads(run("models", "show", tmp_path / "near.safetensors").stdout)["ladder"]["reach"] == 1.01
     assert run("models", "export", tiny_model, tmp_path / "over.safetensors", "--reach", 1).exit_code == 1
+    stages = shown[0]["ladder"]["stages"]
+    fewer = ",".join("1" for _ in stages)
+    assert run("models", "export", tiny_model, tmp_path / "quick.safetensors", "--steps", fewer).exit_code == 0
+    quick = json.loads(run("models", "show", tmp_path / "quick.safetensors").stdout)
+    assert all(stage["steps"] == 1 for stage in quick["ladder"]["stages"])
+    for wrong in ("1", "1,x", fewer + ",1"):
+        assert run("models", "export", tiny_model, tmp_path / "x.safetensors", "--steps", wrong).exit_code == 2
     assert run("models", "export", tiny_model, tmp_path / "mine.bin").exit_code == 2
     assert run("models", "export", tiny_model, tmp_path / "zero.safetensors", "--strength", 0).exit_code == 1
 
