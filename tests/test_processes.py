@@ -90,7 +90,7 @@ def assert_same(one: Trainer, other: Trainer) -> None:
     assert expected.keys() == found.keys()
     assert torch.equal(expected["random.cpu"], found["random.cpu"])
     for name, value in expected.items():
-        # The losses compare energies, so that their common offset has no slope but rounding errors, which Adam enlarges.
+        # The losses compare energies: their common offset has no slope but rounding errors, which Adam enlarges.
         if name != "random.cpu" and not name.endswith("project.bias"):
             torch.testing.assert_close(found[name], value, rtol=0, atol=TOLERANCE, msg=name)
 
