@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from models.training import Progress, Trainer
     from translate.engine import Result, Translator
+    from translate.pictures import Photo
     from translate.report import Outcome
     from translate.restore import Restored
 
@@ -60,6 +62,8 @@ def main(
 ) -> None:
     """Results go to stdout, progress and messages to stderr. Exit codes: 0 all done, 1 failed, 2 wrong usage,
     3 some pictures failed."""
+    # Read when torch comes. Threads that spin while they wait cost half of the speed as soon as cores are shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @app.command()
@@ -70,7 +74,11 @@ def translate(
     model: Model,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file for one picture, a folder for more; default: beside it."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="A file for one picture, which is written over; a folder for more; default: beside it.",
+        ),
     ] = None,
     strength: Strength = None,
     steps: Annotated[int | None, typer.Option(min=0, max=1000, help="Steps of a stage at strength 1.")] = None,
@@ -84,7 +92,11 @@ def translate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Translate one or many pictures."""
+    """Translate one or many pictures.
+
+    The same call again writes over its own results. What cf-translate did not make is only written over if you name
+    that very file.
+    """
     if len(pictures) > 1 and (gif or strip or saliency):
         _usage("--gif, --strip and --saliency take one picture at a time")
     if gif is not None and gif.suffix.lower() != ".gif":
@@ -97,20 +109,23 @@ def translate(
         for sheet in (strip, saliency):
             if sheet is not None and not can_save(sheet):
                 _usage(f"{sheet.name} does not end like a picture that can be saved")
+        present = _present(pictures)
         translator = _translator(model, device)
         settings = {"strength": strength, "steps": steps, "size": size, "seed": seed}
         total = translator.check(strength=strength, steps=steps, size=size)
         sources = {path.resolve() for path in pictures}
         _keep_apart(sources, [_target(pictures[0], output, translator.name), gif, strip, saliency])
-        failed, taken = 0, set[Path]()
+        failed, taken = len(pictures) - len(present), set[Path]()
         with _bars() as bars:
-            for path in pictures:
+            for path in present:
                 target = _target(path, output, translator.name)
                 try:
                     if target.resolve() in sources - {path.resolve()}:
                         raise BadPicture(path.name, f"its result would write over {target.name}, another source")
                     if target.resolve() in taken:
                         raise BadPicture(path.name, f"another picture of this call is already saved as {target.name}")
+                    if target != output:
+                        _spare(target, path)
                     result = _translate_one(translator, path, target, settings, bars, total)
                     taken.add(target.resolve())
                     _save_extras(result, gif, strip, saliency)
@@ -121,6 +136,28 @@ def translate(
                 _print_result(path, target, result, as_json)
     if failed:
         raise typer.Exit(FAILED if failed == len(pictures) else SOME_FAILED)
+
+
+def _present(pictures: list[Path]) -> list[Path]:
+    """The pictures that are there; says so of each that is not, and ends where none is.
+
+    To be asked before torch is imported, which takes a second, and ten where the machine is busy.
+    """
+    missing = [path for path in pictures if not path.exists()]
+    for path in missing:
+        _say(f"{path.name}: there is no such file")
+    if len(missing) == len(pictures):
+        raise typer.Exit(FAILED)
+    return [path for path in pictures if path not in missing]
+
+
+def _spare(target: Path, source: Path) -> None:
+    """Raises BadPicture where a result would replace what was not made here."""
+    from translate.pictures import BadPicture, how_made
+
+    if os.path.lexists(target) and target.resolve() != source.resolve() and how_made(target) is None:
+        reason = f"{target.name} is there already and was not made by cf-translate; -o names another place"
+        raise BadPicture(source.name, reason)
 
 
 def _keep_apart(sources: set[Path], outputs: list[Path | None]) -> None:
@@ -197,8 +234,16 @@ def _target(path: Path, output: Path | None, model: str) -> Path:
 
 @app.command()
 def batch(
-    source: Annotated[Path, typer.Argument(help="A folder of pictures, with folders in it.", show_default=False)],
-    target: Annotated[Path, typer.Argument(help="The folder for the results: the same tree.", show_default=False)],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of pictures, with folders in it; also a URL: s3://bucket/folder, hf://datasets/owner/name.",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[
+        str, typer.Argument(help="The folder for the results: the same tree; also a URL.", show_default=False)
+    ],
     model: Model,
     glob: Annotated[str, typer.Option(help="Only pictures with such a name: '*.jpg', 'summer/*'.")] = "*",
     recursive: Annotated[bool, typer.Option("--recursive/--no-recursive", help="Also the folders in it.")] = True,
@@ -238,6 +283,8 @@ def batch(
             _usage(str(error))
         if not plan.items and not plan.refused:
             raise ValueError(f"{plan.source.name} holds no picture" + (f" named {glob}" if glob != "*" else ""))
+
+        _model_at_hand(model)
 
         from translate.batch import Settings, run, survey
 
@@ -345,14 +392,24 @@ def train(
         _usage("--from-noise learns from the target alone; leave --source out")
     if resume and (preset, zoom, seed) != (None, None, None):
         _usage("a resumed run keeps its own preset, zoom and seed")
+    if preset not in (None, 64, 128, 256):
+        _usage(f"--preset wants 64, 128 or 256, not {preset}")
+    if zoom not in (None, 1, 2, 4):
+        _usage(f"--zoom wants 1, 2 or 4, not {zoom}")
     with _sentences():
+        from translate.datasets import HUB, open_dataset
+
+        for place in (target, source):
+            if place is not None and not place.startswith(HUB):
+                open_dataset(place)  # says what is wrong with it, before torch comes
+
         from models.checkpoint import FILE_NAME
         from models.data import Domain
         from models.presets import preset as training_preset
         from models.processes import joined
         from models.run_folder import STATE
         from models.training import Trainer, read_config
-        from translate.datasets import Dataset, described, open_dataset, record
+        from translate.datasets import Dataset, described, record
         from translate.engine import pick_device
         from translate.pictures import read_training_files
         from translate.report import printable
@@ -374,6 +431,9 @@ def train(
                         raise ValueError(
                             f"the run folder must not lie inside {found.name}, whose pictures it is trained on"
                         )
+                if processes.first and all(found.files for found in sets.values()):
+                    counts = " and ".join(f"{len(found.files)} pictures of {found.shown}" for found in sets.values())
+                    _say(printable(f"reading {counts}"))
                 squeezenet = features_at_hand(features, processor) if processes.first else None
 
                 def read(found: Dataset) -> tuple[Domain, dict[str, Any]]:
@@ -452,8 +512,10 @@ def _train_with_display(trainer: Trainer, minutes: float | None, kid: Callable[[
     kids = trainer.log.kids()
     if (best := trainer.checkpoints.best(kids)) is not None:
         _say(f"the lowest KID on training pictures, {kids[best]:.1f}: {trainer.checkpoints.path(best)}")
-    if stopped:
-        _say(f"{stopped[0].name}: saved at iteration {trainer.iteration}; go on with --resume")
+    if trainer.iteration < trainer.config.curriculum.iterations:
+        why = f"{stopped[0].name}: " if stopped else ""
+        done = f"{trainer.iteration} of {trainer.config.curriculum.iterations} iterations"
+        _say(f"{why}stopped after {done}; go on with --resume")
 
 
 def _draw_curves(run: Path) -> None:
@@ -496,12 +558,19 @@ def evaluate(
 ) -> None:
     """Measure a model: realism, domain rate, content, white change; beside untouched and recoloured pictures."""
     with _sentences():
-        from translate.evaluate import evaluate_folders, table
+        from translate.pictures import list_pictures
 
         try:
             curve = [float(part) for part in strengths.split(",")] if strengths else [None]
         except ValueError:
             _usage(f"--strengths wants numbers with commas between, not {strengths}")
+        for folder in (source, target, train_source, train_target, translated):
+            if folder is not None:
+                list_pictures(folder)  # says what is wrong with it
+        _model_at_hand(model)
+
+        from translate.evaluate import evaluate_folders, table
+
         translator = _translator(model, device)
         for strength in curve:
             translator.check(strength=strength)
@@ -539,12 +608,14 @@ def generate_pictures(
 ) -> None:
     """Make pictures from noise, with a model that was trained without a source folder."""
     with _sentences():
-        from translate.generate import check, generate, interpolate, sheet
         from translate.pictures import can_save, save_picture
 
         if not can_save(output):
             _usage(f"{output.name} does not end like a picture that can be saved")
-        translator = _translator(model, device)
+        translator = _calibrated(model, device, "make pictures from noise")
+
+        from translate.generate import check, generate, interpolate, sheet
+
         total = check(translator, count)
         with _bars() as bars:
             task = bars.add_task("steps", total=total)
@@ -575,12 +646,11 @@ def denoise_picture(
 ) -> None:
     """Remove noise from a picture, with a model that was trained without a source folder."""
     with _sentences():
-        from translate.pictures import open_picture
-        from translate.restore import check, denoise
+        translator, photo = _restorer(model, device, picture, output)
 
-        translator = _restorer(model, device, picture, output)
-        check(translator, sigma)
-        _save_restored(denoise(translator, open_picture(picture), sigma), picture, output, as_json)
+        from translate.restore import denoise
+
+        _save_restored(denoise(translator, photo, sigma), picture, output, as_json)
 
 
 @app.command("inpaint")
@@ -602,31 +672,45 @@ def inpaint_picture(
         _usage("give either --mask or --box")
     with _sentences():
         from translate.pictures import open_picture, saved_format
-        from translate.restore import check, inpaint
 
         try:
             left, top, right, bottom = (0, 0, 0, 0) if box is None else (int(part) for part in box.split(","))
         except ValueError:
             _usage(f"--box wants LEFT,TOP,RIGHT,BOTTOM in pixels, not {box}")
-        translator = _restorer(model, device, picture, output)
         if mask is not None and output.resolve() == mask.resolve():
             _usage(f"{output.name} would write over the mask")
-        check(translator)
         hole = (left, top, right, bottom) if mask is None else open_picture(mask)
-        restored = inpaint(translator, open_picture(picture), hole)
+        translator, photo = _restorer(model, device, picture, output)
+
+        from translate.restore import inpaint
+
+        restored = inpaint(translator, photo, hole)
         if saved_format(output) not in ("PNG", "TIFF", "BMP"):
             _say(f"{output.name}: this format changes every pixel a little; PNG keeps those outside the hole")
         _save_restored(restored, picture, output, as_json)
 
 
-def _restorer(model: str, device: str, picture: Path, output: Path) -> Translator:
-    from translate.pictures import can_save
+def _restorer(model: str, device: str, picture: Path, output: Path) -> tuple[Translator, Photo]:
+    from translate.pictures import can_save, open_picture
 
     if not can_save(output):
         _usage(f"{output.name} does not end like a picture that can be saved")
     if output.resolve() == picture.resolve():
         _usage(f"{output.name} would write over the source")
-    return _translator(model, device)
+    photo = open_picture(picture)
+    return _calibrated(model, device, "restore pictures"), photo
+
+
+def _calibrated(model: str, device: str, deed: str) -> Translator:
+    """A model that can do what only one that was trained from noise and calibrated can."""
+    translator = _translator(model, device)
+
+    from translate.calibration import usual
+    from translate.restore import needs_noise
+
+    needs_noise(translator.config, model, deed)
+    usual(translator.config, model)  # the name as it was given, for the command that the refusal tells
+    return translator
 
 
 def _save_restored(restored: Restored, source: Path, output: Path, as_json: bool) -> None:
@@ -651,14 +735,15 @@ def score_pictures(
     with _sentences():
         from dataclasses import asdict
 
-        from translate.calibration import usual
-        from translate.outliers import score
         from translate.pictures import BadPicture
 
-        translator = _translator(model, device)
-        usual(translator.config, translator.name)
-        failed = 0
-        for path in pictures:
+        present = _present(pictures)
+        translator = _calibrated(model, device, "say how unusual a picture is")
+
+        from translate.outliers import score
+
+        failed = len(pictures) - len(present)
+        for path in present:
             try:
                 verdict = score(translator, path)
             except BadPicture as error:
@@ -682,20 +767,26 @@ def calibrate_model(
 ) -> None:
     """Teach a model what is usual in its domain, for denoise, inpaint, generate and score; kept in its file."""
     with _sentences():
-        from models.checkpoint import load_model, save_model
-        from models.zoo import locate, shipped
-        from translate.calibration import calibrate
-        from translate.pictures import read_training_folder
+        from models.zoo import local, locate
+        from translate.pictures import list_pictures, read_training_folder
 
         if output is not None and output.suffix != ".safetensors":
             _usage(f"{output.name} must end with .safetensors")
-        if output is None and (model in shipped() or not Path(model).exists()):
-            _usage(f"{model} is not a file of yours; say with --output where the calibrated model shall go")
-        energy, config = load_model(locate(model))
+        list_pictures(pictures)  # says what is wrong with it
+        place = locate(model)
+        if output is None and local(model) is None:
+            _usage(f"{model} came ready-made; say with --output FILE.safetensors where its calibrated copy shall go")
+
+        from models.checkpoint import load_model, save_model
+        from translate.calibration import calibrate
+        from translate.restore import needs_noise
+
+        energy, config = load_model(place)
+        needs_noise(config, model, "be calibrated")
         squares, bad = read_training_folder(pictures, config.ladder.finest)
         for error in bad:
             _say(f"left out: {error}")
-        target = output or locate(model)
+        target = output or place
         save_model(target, energy.state_dict(), calibrate(energy, config, squares))
         typer.echo(target)
 
@@ -868,7 +959,16 @@ def export_model(
         typer.echo(file)
 
 
+def _model_at_hand(model: str) -> None:
+    """Raises BadModel, without torch, which takes a second to import, and ten where the machine is busy."""
+    from models.zoo import locate
+
+    locate(model)
+
+
 def _translator(model: str, device: str) -> Translator:
+    _model_at_hand(model)
+
     from translate import Translator
 
     return Translator.load(model, device)

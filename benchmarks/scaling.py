@@ -198,7 +198,7 @@ def model(work: Path, count: int) -> bool:
     from translate import Translator, ray_engine
     from translate.batch import Settings, record, standing, translate_page
     from translate.pictures import is_picture_name
-    from translate.plan import make_plan
+    from translate.plan import Item, make_plan
 
     translator, settings = Translator.load(MODEL, "cpu"), Settings()
     import torch
@@ -218,7 +218,7 @@ def model(work: Path, count: int) -> bool:
     print(f"           {read / 1e3:.0f} kB read, {written / 1e3:.0f} kB written")
     wanted = record(translator, settings)
     begin = time.perf_counter()
-    assert all(standing(item, wanted) is not None for item in plan.items)
+    assert all(standing(item, wanted) is not None for item in plan.items if isinstance(item, Item))
     print(f"a finished picture is looked at in {(time.perf_counter() - begin) / count * 1e3:.1f} ms")
 
     many = 20_000

@@ -73,6 +73,11 @@ def translated(plan: Plan, translator: Translator, settings: Settings = FAST, **
     return {outcome.source: outcome for outcome in run(plan, translator, settings, **options)}
 
 
+def local(plan: Plan) -> list[Item]:
+    """Its items, all of which lie on this machine."""
+    return [item for item in plan.items if isinstance(item, Item)]
+
+
 def statuses(outcomes: dict[str, Outcome]) -> dict[str, str]:
     return {name: outcome.status for name, outcome in sorted(outcomes.items())}
 
@@ -102,7 +107,7 @@ def test_results_are_those_of_translate(translator: Translator, folder: Path, tm
     """Up to one level: other batch sizes may round otherwise."""
     target = tmp_path / "target"
     translated(make_plan(folder, target, format="png"), translator)
-    for item in make_plan(folder, target, format="png").items:
+    for item in local(make_plan(folder, target, format="png")):
         alone = np.asarray(translator(item.source, steps=1, size=16).picture).astype(int)
         with Image.open(item.target) as result:
             assert np.abs(np.asarray(result).astype(int) - alone).max() <= 1
@@ -248,7 +253,7 @@ def test_other_settings_are_no_reason_to_lose_a_result(
 
 def test_another_model_or_version_or_source(translator: Translator, folder: Path, tmp_path: Path) -> None:
     plan = make_plan(folder, tmp_path / "target", glob="a.jpg")
-    (item,) = plan.items
+    (item,) = local(plan)
     translated(plan, translator)
     wanted = record(translator, FAST)
     assert standing(item, wanted) == Outcome("a.jpg", "a.jpg", "skipped")
@@ -376,6 +381,7 @@ def test_five_hundred_pictures_ten_of_them_bad(tiny_model: Path, tmp_path: Path)
     rows = [json.loads(line) for line in report.read_text().splitlines()]
     assert len(rows) == 500
     assert {row["source"] for row in rows if row["status"] != "done"} == set(bad)
+    assert {row["steps"] for row in rows if row["status"] == "done"} == {"1+1"}
 
 
 def test_a_picture_that_fails_in_company_is_tried_alone(
@@ -393,7 +399,7 @@ def test_a_picture_that_fails_in_company_is_tried_alone(
         return real(pictures, **options)
 
     monkeypatch.setattr(translator, "batch", small)
-    outcomes = translate_group(translator, make_plan(folder, tmp_path / "target").items, FAST)
+    outcomes = translate_group(translator, local(make_plan(folder, tmp_path / "target")), FAST)
     reasons = {outcome.source: outcome.reason for outcome in outcomes}
     assert reasons == dict.fromkeys(digests(folder)) | {
         "sub/d.jpg": "the model failed at it (the energies are not finite)",
@@ -537,7 +543,7 @@ def test_a_stopped_group_saves_nothing(translator: Translator, folder: Path, tmp
         raise Stopped
 
     with pytest.raises(Stopped):
-        translate_group(translator, make_plan(folder, tmp_path / "target").items, FAST, step=stop)
+        translate_group(translator, local(make_plan(folder, tmp_path / "target")), FAST, step=stop)
     assert not (tmp_path / "target").exists()
 
 
@@ -702,7 +708,7 @@ def test_a_report_is_added_to_and_mended(tmp_path: Path) -> None:
         lines = path.read_text().splitlines()  # each line is there at once
     assert json.loads(lines[0]) == {
         "source": "a.jpg", "target": "a.png", "status": "done", "seconds": 0.123, "energies": [1.12346, 2.0],
-        "reason": None, "notes": [],
+        "reason": None, "notes": [], "steps": "",
     }  # fmt: skip
     assert json.loads(lines[2])["reason"] == "no"
     assert len(lines) == 3

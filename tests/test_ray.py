@@ -22,7 +22,7 @@ from tests.test_batch import FAST, ROOT, bad_files, digests, draw, start, status
 from translate import Translator, batch, ray_engine
 from translate.batch import Settings
 from translate.pictures import is_whole
-from translate.plan import make_plan
+from translate.plan import RemoteItem, make_plan
 from translate.report import Outcome
 
 needs_ray = pytest.mark.skipif(
@@ -97,6 +97,23 @@ def test_both_engines_make_the_same_results_and_the_same_report(
     assert without_seconds(outcomes) == without_seconds(local)
     assert digests(tmp_path / "ray") == digests(tmp_path / "local")
     assert len(steps) == len(NAMES) * translator.check(steps=1, size=16)
+
+
+@needs_ray
+def test_workers_fetch_and_put_what_lies_elsewhere(
+    ray_here: None, translator: Translator, folder: Path, tmp_path: Path
+) -> None:
+    """By a file system that all processes have: here a folder again, but reached as a store is."""
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    local = {o.source: o for o in batch.run(make_plan(folder, tmp_path / "local"), translator, FAST)}
+    (tmp_path / "ray").mkdir()
+    plan = make_plan(f"dir://source::file://{tmp_path}", f"dir://ray::file://{tmp_path}")
+    assert all(isinstance(item, RemoteItem) for item in plan.items)
+    outcomes = {outcome.source: outcome for outcome in ray_engine.run(plan, translator, FAST)}
+    assert without_seconds(outcomes) == without_seconds(local)
+    assert digests(tmp_path / "ray") == digests(tmp_path / "local")
+    again = {outcome.source: outcome for outcome in ray_engine.run(plan, translator, FAST)}
+    assert set(statuses(again).values()) == {"skipped", "failed"}
 
 
 @needs_ray

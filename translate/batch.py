@@ -8,6 +8,9 @@ folders are copied, and stay the same when they should not; to read a source tak
 `standing`, `translate_group`, `Shelves`, `translate_page` and the outcomes know nothing of threads; `run` puts them to
 work on the cores of one machine, ray_engine.py on those of many. Which pictures share their forward passes may show in
 the last bit of a result, so it follows from the plan alone, a page of it at a time, and not from who works on it.
+
+All work is on files of this machine. What lies elsewhere is fetched when it is looked at, by staging.py, and its
+result is put up with its outcome.
 """
 
 from __future__ import annotations
@@ -26,7 +29,6 @@ from typing import TypeVar
 
 import torch
 
-from models.files import remove_leftovers
 from translate.engine import Result, Translator
 from translate.pictures import (
     MAX_PIXELS,
@@ -38,8 +40,10 @@ from translate.pictures import (
     picture_size,
     save_picture,
 )
-from translate.plan import Item, Plan
+from translate.plan import Item, Plan, RemoteItem
+from translate.remote import make_ready
 from translate.report import Outcome
+from translate.staging import Staging
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -51,6 +55,7 @@ GROUP_PIXELS = 16_000_000
 PIXELS_IN_FLIGHT = 128_000_000
 PAGE = 64  # how many pictures of the plan may wait for each other; also the least that ray_engine.py hands out
 AHEAD = 16  # how many pictures, for each worker, are looked at before it is their turn
+LOOKERS = 4  # threads that do so, and put up results, while a page is worked on
 
 
 @dataclass(frozen=True)
@@ -169,12 +174,15 @@ def translate_group(
             continue
         begin = time.perf_counter()
         try:
-            _save(item, result, {**record(translator, settings), "source": digest}, settings)
+            made = record(translator, settings)
+            _save(item, result, {**made, "source": digest}, settings)
         except (BadPicture, OSError) as error:
             outcomes[item] = _failed(item, error, seconds + result.seconds)
             continue
         seconds += result.seconds + time.perf_counter() - begin
-        outcomes[item] = Outcome(item.name, item.target_name, "done", seconds, result.energies, notes=photo.notes)
+        outcomes[item] = Outcome(
+            item.name, item.target_name, "done", seconds, result.energies, notes=photo.notes, steps=str(made["steps"])
+        )
     return [outcomes[item] for item in items]
 
 
@@ -216,7 +224,7 @@ def _save(item: Item, result: Result, made: Mapping[str, object], settings: Sett
     )
 
 
-def _failed(item: Item, error: Exception, seconds: float) -> Outcome:
+def _failed(item: Item | RemoteItem, error: Exception, seconds: float) -> Outcome:
     if isinstance(error, BadPicture):
         reason = error.reason
     elif isinstance(error, OSError):
@@ -279,23 +287,38 @@ def survey(plan: Plan, translator: Translator, settings: Settings) -> Iterator[O
     """What `run` would make of a plan, as far as can be said without opening a source."""
     wanted = record(translator, settings)
     yield from refusals(plan)
-    for item in plan.items:
-        yield _look(item, wanted, settings) or Outcome(item.name, item.target_name, "planned")
+    with Staging(only_standing=True) as staging, ThreadPoolExecutor(LOOKERS) as lookers:
+
+        def look(item: Item | RemoteItem) -> Outcome:
+            found = _look(item, wanted, settings, staging)
+            if isinstance(found, Outcome):
+                return found
+            return staging.put(Outcome(item.name, item.target_name, "planned"))
+
+        yield from _ahead(lookers, look, plan.items, AHEAD)
 
 
-def translate_page(translator: Translator, items: Sequence[Item], settings: Settings) -> Iterator[Outcome]:
-    """What `run` does with a page of a plan, in this thread alone."""
+def translate_page(translator: Translator, items: Sequence[Item | RemoteItem], settings: Settings) -> Iterator[Outcome]:
+    """What `run` does with a page of a plan; the model is in this thread alone."""
     wanted = record(translator, settings)
     shelves = Shelves(translator, settings)
-    for item in items:
-        found = _look(item, wanted, settings)
-        if found is not None:
-            yield found
-            continue
-        for group in shelves.put(item, picture_size(item.source)):
-            yield from translate_group(translator, group.items, settings)
-    for group in shelves.rest():
-        yield from translate_group(translator, group.items, settings)
+    with Staging() as staging, ThreadPoolExecutor(LOOKERS) as lookers:
+
+        def look(item: Item | RemoteItem) -> tuple[Item | Outcome, tuple[int, int] | None]:
+            found = _look(item, wanted, settings, staging)
+            return found, None if isinstance(found, Outcome) else picture_size(found.source)
+
+        def outcomes() -> Iterator[Outcome]:
+            for found, sides in _ahead(lookers, look, items, AHEAD):
+                if isinstance(found, Outcome):
+                    yield found
+                    continue
+                for group in shelves.put(found, sides):
+                    yield from translate_group(translator, group.items, settings)
+            for group in shelves.rest():
+                yield from translate_group(translator, group.items, settings)
+
+        yield from _ahead(lookers, staging.put, outcomes(), AHEAD)
 
 
 def run(
@@ -315,18 +338,17 @@ def run(
 
     stopped: asked at every step of a chain; once it says so, pictures that are past the model are still saved, the
     others dropped, and this ends. step: called after each step of each picture, by the workers. Raises ValueError for
-    settings that the model cannot follow, and OSError where the target folder cannot be made.
+    settings that the model cannot follow, and OSError where the target folder cannot be made, elsewhere BadPicture.
     """
     wanted = record(translator, settings)
     yield from refusals(plan)
-    plan.target.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(plan.target)
+    make_ready(plan.target)
     workers = workers or _workers(translator)
     over = threading.Event()
 
-    def look(item: Item) -> tuple[Item, Outcome | None, tuple[int, int] | None]:
-        found = _look(item, wanted, settings)
-        return item, found, None if found else picture_size(item.source)
+    def look(item: Item | RemoteItem) -> tuple[Item | Outcome, tuple[int, int] | None]:
+        found = _look(item, wanted, settings, staging)
+        return found, None if isinstance(found, Outcome) else picture_size(found.source)
 
     def after_step() -> None:
         if over.is_set() or stopped():
@@ -338,7 +360,8 @@ def run(
         try:
             if over.is_set() or stopped():
                 raise Stopped
-            return translate_group(translator, group.items, settings, step=after_step)
+            outcomes = translate_group(translator, group.items, settings, step=after_step)
+            return [staging.put(outcome) for outcome in outcomes]
         except Stopped:
             return []
 
@@ -352,17 +375,18 @@ def run(
     shelves = Shelves(translator, settings)
     with (
         _threads_restored(),
+        Staging() as staging,
         ThreadPoolExecutor(workers) as lookers,
         ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):
         try:
-            for number, (item, found, sides) in enumerate(_ahead(lookers, look, plan.items, AHEAD * workers), 1):
+            for number, (found, sides) in enumerate(_ahead(lookers, look, plan.items, AHEAD * workers), 1):
                 if stopped():
                     break
-                if found is not None:
+                if isinstance(found, Outcome):
                     yield found
                 else:
-                    for group in shelves.put(item, sides):
+                    for group in shelves.put(found, sides):
                         yield from start(group)
                 if number % PAGE == 0 or number == len(plan.items):
                     for group in shelves.rest():
@@ -379,11 +403,18 @@ def refusals(plan: Plan) -> Iterator[Outcome]:
         yield Outcome(refusal.name, None, "refused", reason=refusal.reason)
 
 
-def _look(item: Item, wanted: Mapping[str, object], settings: Settings) -> Outcome | None:
+def _look(
+    item: Item | RemoteItem, wanted: Mapping[str, object], settings: Settings, staging: Staging
+) -> Item | Outcome:
+    """What is to be said of a picture before any work on it, or else the picture, at hand."""
     try:
-        return standing(item, wanted, overwrite=settings.overwrite)
-    except OSError as error:
-        return _failed(item, error, 0)
+        here = staging.fetch(item)
+        found = standing(here, wanted, overwrite=settings.overwrite)
+        if found is None:
+            return here
+    except (BadPicture, OSError) as error:
+        found = _failed(item, error, 0)
+    return staging.put(found)
 
 
 def cores() -> int:
@@ -413,11 +444,15 @@ def _finished(in_flight: dict[Future[list[Outcome]], int]) -> Iterator[Outcome]:
 def _ahead(
     pool: ThreadPoolExecutor, function: Callable[[Given], Made], items: Iterable[Given], count: int
 ) -> Iterator[Made]:
-    """As map, in the pool, up to `count` items ahead of who takes them."""
+    """As map, in the pool, up to `count` items ahead of who takes them; what has not begun is dropped with this."""
     waiting: deque[Future[Made]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) >= count:
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= count:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from translate.pictures import is_picture_name, saved_format
+from translate.remote import Remote, holds, place, protocol
 
 Format = Literal["keep", "png", "jpeg", "webp"]
 _SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
@@ -27,6 +28,16 @@ class Item:
 
 
 @dataclass(frozen=True)
+class RemoteItem:
+    """An Item of which one file or both lie elsewhere; staging.py makes an Item of it when its turn comes."""
+
+    source: Path | Remote
+    target: Path | Remote
+    name: str
+    target_name: str
+
+
+@dataclass(frozen=True)
 class Refusal:
     """What lies in the source folder and will not be translated, and why in one sentence."""
 
@@ -36,11 +47,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a batch is to do, in the order of the names. source, target: the two folders, absolute."""
+    """What a batch is to do, in the order of the names. source, target: the two folders, paths absolute."""
 
-    source: Path
-    target: Path
-    items: tuple[Item, ...]
+    source: Path | Remote
+    target: Path | Remote
+    items: tuple[Item | RemoteItem, ...]
     refused: tuple[Refusal, ...]
 
 
@@ -54,6 +65,8 @@ def make_plan(
 ) -> Plan:
     """Plan the translation of a folder: its tree is mirrored, names are kept but for what `format` asks.
 
+    source, target: paths, or URLs of any file system that fsspec has; see remote.py.
+
     glob: which pictures; compared with a file's name or, where it has a slash, with its path inside the folder; *
     stands for any letters, slashes too. Hidden files and folders are left out, and so are the target folder and all
     in it. Links are followed to files inside the source folder only; folders there are found without them.
@@ -63,18 +76,24 @@ def make_plan(
     """
     if PurePosixPath(glob).is_absolute() or ".." in PurePosixPath(glob).parts:
         raise ValueError(f"--glob looks inside the source folder only, {glob} leads out of it")
-    source, target = Path(source).resolve(), Path(target).resolve()
-    if not source.is_dir():
-        raise ValueError(f"{source.name} is not a folder" if source.exists() else f"there is no folder {source.name}")
-    if target == source:
+    sources, results = place(source), place(target)
+    if isinstance(sources, Path) and not sources.is_dir():
+        raise ValueError(
+            f"{sources.name} is not a folder" if sources.exists() else f"there is no folder {sources.name}"
+        )
+    if holds(sources, results) and holds(results, sources):
         raise ValueError("the target folder is the source folder; results need another one")
-    if target.exists() and not target.is_dir():
-        raise ValueError(f"{target.name} is a file; results need a folder")
+    if isinstance(results, Path) and results.exists() and not results.is_dir():
+        raise ValueError(f"{results.name} is a file; results need a folder")
+    if isinstance(results, Remote) and protocol(results.url) == "hf":
+        raise ValueError("on the Hub each result would be a commit; translate into a folder, then use hf upload")
     refused: list[Refusal] = []
     names: list[str] = []
-    for path, reason in _pictures(source, target, recursive):
-        name = path.relative_to(source).as_posix()
-        if is_picture_name(name) and not fnmatchcase(name if "/" in glob else path.name, glob):
+    found = (
+        sources.pictures(results, recursive) if isinstance(sources, Remote) else _pictures(sources, results, recursive)
+    )
+    for name, reason in found:
+        if is_picture_name(name) and not fnmatchcase(name if "/" in glob else PurePosixPath(name).name, glob):
             continue
         if reason is None:
             names.append(name)
@@ -82,14 +101,16 @@ def make_plan(
             refused.append(Refusal(name, reason))
     targets, clashes = name_targets(names, format)
     refused += clashes
-    items = []
+    around = holds(results, sources)
+    items: list[Item | RemoteItem] = []
     for name, target_name in targets.items():
-        item = Item(source / name, target / target_name, name, target_name)
-        if source in item.target.parents and source not in target.parents:
+        if around and holds(sources, results / target_name):
             refused.append(Refusal(name, "its result would lie in the source folder, among the pictures to translate"))
+        elif isinstance(sources, Path) and isinstance(results, Path):
+            items.append(Item(sources / name, results / target_name, name, target_name))
         else:
-            items.append(item)
-    return Plan(source, target, tuple(items), tuple(sorted(refused, key=lambda refusal: refusal.name)))
+            items.append(RemoteItem(sources / name, results / target_name, name, target_name))
+    return Plan(sources, results, tuple(items), tuple(sorted(refused, key=lambda refusal: refusal.name)))
 
 
 def name_targets(names: Sequence[str], format: Format) -> tuple[dict[str, str], list[Refusal]]:
@@ -131,20 +152,22 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _pictures(source: Path, target: Path, recursive: bool) -> Iterator[tuple[Path, str | None]]:
-    """What by its name is a picture, and folders that cannot be entered; with a reason where it is refused."""
+def _pictures(source: Path, target: Path | Remote, recursive: bool) -> Iterator[tuple[str, str | None]]:
+    """The paths in the folder of what by its name is a picture, and of folders that cannot be entered; with a reason
+    where one is refused."""
     locked: list[Path] = []
-    for place, folders, files in os.walk(source, onerror=lambda error: locked.append(Path(error.filename))):
-        inner = [Path(place, name) for name in sorted(folders) if recursive and not name.startswith(".")]
+    for folder, folders, files in os.walk(source, onerror=lambda error: locked.append(Path(error.filename))):
+        inner = [Path(folder, name) for name in sorted(folders) if recursive and not name.startswith(".")]
         folders[:] = [path.name for path in inner if not path.is_symlink() and path != target]
         for path in inner:
             if path.is_symlink() and source not in (end := path.resolve(), *end.parents):
-                yield path, "this is a link that leads out of the source folder"
+                yield path.relative_to(source).as_posix(), "this is a link that leads out of the source folder"
         for name in sorted(files):
             if not name.startswith(".") and is_picture_name(name):
-                yield Path(place, name), _why_not(Path(place, name), source)
+                path = Path(folder, name)
+                yield path.relative_to(source).as_posix(), _why_not(path, source)
     for path in locked:
-        yield path, "this folder may not be read"
+        yield path.relative_to(source).as_posix(), "this folder may not be read"
 
 
 def _why_not(path: Path, source: Path) -> str | None:

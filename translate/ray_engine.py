@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,7 +31,8 @@ import torch
 from models.files import remove_leftovers
 from translate.batch import PAGE, Settings, cores, record, refusals, translate_page
 from translate.engine import Translator
-from translate.plan import Item, Plan
+from translate.plan import Item, Plan, RemoteItem
+from translate.remote import make_ready
 from translate.report import Outcome
 
 if TYPE_CHECKING:
@@ -75,20 +77,19 @@ def run(
 
     translator: travels to the workers as it is, so that they need not have its file. device: "cpu", one thread of one
     core for each worker; "cuda", one GPU each; "auto", GPUs where the cluster has any. workers: how many; None as many
-    as the cluster has of these. All of them must see both folders of the plan under the same names.
+    as the cluster has of these. All of them must see both folders of the plan under the same names, or URLs.
 
     stopped: asked several times a second; once it says so this ends, and the pages in hand are dropped: what of them
     is saved already is found by the next run. step: called for each step of each picture, when its outcome is known.
     Raises ValueError without the extra, for settings that the model cannot follow and for a device that is not there,
-    OSError where the target folder cannot be made or Ray does not work.
+    OSError where the target folder cannot be made (elsewhere BadPicture) or Ray does not work.
     """
     record(translator, settings)
     with _cluster(workers) as resources:
         device, there = _devices(device, resources)
         workers = min(workers or there, there)
         yield from refusals(plan)
-        plan.target.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(plan.target)
+        make_ready(plan.target)
         model = _shared(translator)
         waiting = {item.name: item for item in plan.items}
         for page in (PAGE, 1):
@@ -103,7 +104,8 @@ def run(
                     for _ in outcome.energies:
                         step()
                 yield outcome
-        remove_leftovers(plan.target)  # of lost workers
+        if isinstance(plan.target, Path):
+            remove_leftovers(plan.target)  # of lost workers
         if not stopped():
             for item in waiting.values():
                 yield Outcome(item.name, item.target_name, "failed", reason=f"it ended its worker {TRIES} times")
@@ -129,7 +131,7 @@ class _Worker:
 
 
 def _dataset(
-    items: Sequence[Item], page: int, model: ObjectRef, settings: Settings, device: str, workers: int
+    items: Sequence[Item | RemoteItem], page: int, model: ObjectRef, settings: Settings, device: str, workers: int
 ) -> Dataset:
     import ray.data
 

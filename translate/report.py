@@ -28,6 +28,7 @@ class Outcome:
     "planned", to be done; "done"; "skipped", its result was there already; "refused", nothing was tried; "failed".
     seconds: spent on it; pictures that went through the model together share evenly. energies: after each step.
     reason: one sentence, for "refused" and "failed". notes: what the user should know about the reading of the picture.
+    steps: of each stage, coarse first, such as "10+8+6", for "done".
     """
 
     source: str
@@ -37,6 +38,7 @@ class Outcome:
     energies: tuple[float, ...] = ()
     reason: str | None = None
     notes: tuple[str, ...] = ()
+    steps: str = ""
 
 
 class Report:
