@@ -1,0 +1,142 @@
+"""Coarse to fine against training at the final size from the start: the same network, pictures, losses and time.
+
+    python -m benchmarks.straight DATA/apple2orange --out runs/straight
+
+DATA/apple2orange holds trainA, trainB, testA and testB. Trains an A -> B model of 64 px in three ways, each with two
+seeds, one after the other: coarse to fine (the preset for 64 px, every phase cut to --share of it); straight, as many
+steps on 64 px as the ladder has in all; straight, with four times larger steps. The straight ones get as many
+iterations as fit into the time that coarse to fine took, by the speed of the first few, so that their learning rates
+have fallen as well when it is over. Prints the figures of `cf-translate evaluate` on the test pictures by strength
+(KID x100 / rate / LPIPS-like / white change), and draws the KID on training pictures over the minutes. What is done in
+--out is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from models.data import Domain
+from models.energy import EnergyConfig
+from models.presets import preset
+from models.run_folder import LOG, STATE, Log
+from models.schedule import Curriculum, Ladder, Stage
+from models.training import Trainer, TrainingConfig, read_config
+from translate import Translator
+from translate.evaluate import Bench, read_folder
+from translate.pictures import read_training_folder
+from translate.squeeze import SqueezeFeatures, nearby_features
+from translate.training_kid import training_kid
+
+SIZE = 64
+SEEDS = 0, 1
+STRENGTHS = 1.0, 1.5, 2.0
+PROBE = 8  # iterations that tell how long one takes
+STRAIGHT = {"straight": 16.0, "straight with larger steps": 64.0}  # step sizes
+
+Domains = tuple[Domain, Domain]  # target, source
+
+
+def coarse_to_fine(seed: int, share: float) -> TrainingConfig:
+    """The preset with every phase cut to a share of its iterations."""
+    config = preset(SIZE, seed)
+    phases = tuple(replace(p, iterations=max(1, round(share * p.iterations))) for p in config.curriculum.phases)
+    return replace(config, curriculum=replace(config.curriculum, phases=phases), sheet_every=25)
+
+
+def straight(seed: int, step_size: float, iterations: int) -> TrainingConfig:
+    """One stage with all the steps of the preset's ladder, and a network that begins there."""
+    config = preset(SIZE, seed)
+    steps = sum(stage.steps for stage in config.curriculum.ladder.stages)
+    ladder = Ladder((Stage(SIZE, steps, step_size),))
+    phase = replace(config.curriculum.phases[-1], iterations=iterations)
+    network = EnergyConfig(coarsest=SIZE, finest=SIZE)
+    return replace(config, network=network, curriculum=Curriculum(ladder, (phase,)), sheet_every=25)
+
+
+def learn(run: Path, config: TrainingConfig, domains: Domains, features: SqueezeFeatures) -> float:
+    """Train to the end, or go on with it. Returns the seconds it took."""
+    trainer = Trainer(run, config, *domains, names=("source", "target"), resume=(run / STATE).exists())
+    trainer.train(kid=training_kid(domains[0], config.sample_size, features))
+    return trainer.seconds
+
+
+def iterations_in(seconds: float, step_size: float, domains: Domains, run: Path) -> int:
+    """How many iterations of the straight way fit into the time, as the first few go."""
+    if (run / STATE).exists():
+        return read_config(run).curriculum.iterations
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(Path(folder), straight(0, step_size, PROBE), *domains)
+        trainer.train()
+    return max(PROBE, round(PROBE * seconds / trainer.seconds))
+
+
+def curve(run: Path) -> list[tuple[float, float]]:
+    """(minutes of training, KID x100 on training pictures)."""
+    log = Log()
+    log.read(run / LOG)
+    return [(float(row["seconds"]) / 60, float(row["kid"])) for row in log.rows if row["kid"]]
+
+
+def draw(curves: dict[str, list[list[tuple[float, float]]]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for (way, runs), colour in zip(curves.items(), ("#2a6fbb", "#d9772b", "#777777"), strict=True):
+        for number, points in enumerate(runs):
+            axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.2, label=None if number else way)
+    axes.set_xlabel("minutes of training")
+    axes.set_ylabel("SqueezeNet-KID x100, training pictures")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    torch.set_num_threads(arguments.threads)
+    data, out = arguments.data, arguments.out
+    features = SqueezeFeatures.load(arguments.features or nearby_features())
+    size = preset(SIZE).picture_size
+    target, source = (Domain(read_training_folder(data / part, size)[0]) for part in ("trainB", "trainA"))
+    domains = target, source
+    runs: dict[str, list[Path]] = {}
+    for seed in SEEDS:
+        run = out / f"coarse-to-fine-{seed}"
+        seconds = learn(run, coarse_to_fine(seed, arguments.share), domains, features)
+        runs.setdefault("coarse to fine", []).append(run)
+        for way, step_size in STRAIGHT.items():
+            run = out / f"{way.replace(' ', '-')}-{seed}"
+            learn(run, straight(seed, step_size, iterations_in(seconds, step_size, domains, run)), domains, features)
+            runs.setdefault(way, []).append(run)
+    draw({way: [curve(run) for run in folders] for way, folders in runs.items()}, out / "straight.png")
+
+    a, b, train_a, train_b = (
+        read_folder(data / part, 256, print).values() for part in ("testA", "testB", "trainA", "trainB")
+    )
+    bench = Bench.prepare(a, b, train_a, train_b, features)
+    print("| way | seed | iterations | minutes | " + " | ".join(f"strength {s:g}" for s in STRENGTHS) + " |")
+    print("| --- | --- | --- | --- |" + " --- |" * len(STRENGTHS))
+    for way, folders in runs.items():
+        for seed, run in zip(SEEDS, folders, strict=True):
+            translator = Translator.load(run, device="cpu")
+            last = curve(run)[-1][0]
+            cells = [way, str(seed), str(read_config(run).curriculum.iterations), f"{last:.1f}"]
+            for strength in STRENGTHS:
+                results = translator.batch(bench.sources, strength=strength)
+                f = bench.measure(result.picture for result in results)
+                cells.append(f"{f.kid_x100:.1f} / {f.rate:.2f} / {f.content:.3f} / {f.white:.1f}")
+            print("| " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("runs/straight"))
+    parser.add_argument("--share", type=float, default=0.5, help="of the preset's iterations")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--features", type=Path)
+    main(parser.parse_args())
