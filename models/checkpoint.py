@@ -21,17 +21,14 @@ from torch import Tensor
 from models.energy import Energy, EnergyConfig
 from models.files import whole_file
 from models.schedule import Ladder, ladder_from_dict
+from models.zoo import FILE_NAME as FILE_NAME
+from models.zoo import BadModel as BadModel
 
 FORMAT = 1
-FILE_NAME = "model.safetensors"  # what a run folder and a Hub repository call their model
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
 MAX_BYTES = 64 * 2**20  # the presets' models take one
 _FINEST, _WIDEST = 1024, 256  # what a file may ask for: pixels, and channels
 _WORDS = 100  # letters of a domain's name that are kept
-
-
-class BadModel(ValueError):
-    """A model file that cannot be used; the message is one plain sentence."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -171,24 +172,28 @@ class Trainer:
     ) -> None:
         """Train until the curriculum is done, `iterations` in all or `minutes` from now are over, or stop() is true.
 
-        Saves before it returns, also when it is interrupted, and every `save_every` seconds. `report` hears of every
-        iteration. kid: KID x100 of pictures (N, 3, S, S) in [-1, 1], or NaN; it is asked at every sheet.
-        Raises Diverged.
+        Saves before it returns, also when it is interrupted, and every `save_every` seconds; where it ends early it
+        leaves a sample sheet. `report` hears of every iteration. kid: KID x100 of pictures (N, 3, S, S) in [-1, 1], or
+        NaN; it is asked at every regular sheet. Raises Diverged.
         """
         whole = self.config.curriculum.iterations
         total = whole if iterations is None else min(whole, iterations)
         begin = saved = time.monotonic()
-        slowest = 0.0
+        # The first iteration and those that look at the model take far longer: what is next is judged by its like.
+        recent, looked = deque([0.0], maxlen=8), 0.0
         try:
             while self.iteration < total:
                 now = time.monotonic()
-                late = minutes is not None and now - begin + 2 * slowest > 60 * minutes
+                ahead = 2 * max(recent) + (looked if self._looks_at(self.iteration + 1) else 0)
+                late = minutes is not None and now - begin + ahead > 60 * minutes
                 if self.processes.any(late or stop()):
+                    self._leave_sheet()
                     break
                 progress = self._iterate(total)
-                if not progress.event and (self.iteration % self.config.sheet_every == 0 or self.iteration == total):
+                recent.append(time.monotonic() - now)
+                if not progress.event and (self._looks_at(self.iteration) or self.iteration == total):
                     progress = self._look(progress, kid)
-                slowest = max(slowest * 0.99, time.monotonic() - now)
+                    looked = time.monotonic() - now
                 self.seconds += time.monotonic() - now
                 self.log.add(progress)
                 if progress.sheet is not None:
@@ -475,15 +480,28 @@ class Trainer:
             sources, made = self.samples(SHOWN if kid is None else JUDGED)
             figure = math.nan if kid is None else kid(made)
         measured = {self.iteration: figure} if math.isfinite(figure) else {}
-        rows = [made[:SHOWN]] if sources is None else [sources[:SHOWN], made[:SHOWN]]
-        sheet = self.run_folder / SAMPLES / f"{self.iteration:06d}.png"
-        write_sheet(sheet, torch.cat(rows), columns=len(rows[0]))
+        sheet = self._write_sheet(sources, made)
         model = self.model_config()
         if measured:
             model = replace(model, trained={**model.trained, "kid_x100": round(figure, 2)})
         self._save_model(self.checkpoints.path(self.iteration), model)
         self.checkpoints.drop(self.iteration, {**self.log.kids(), **measured})
         return replace(progress, kid=measured.get(self.iteration), sheet=sheet)
+
+    def _looks_at(self, iteration: int) -> bool:
+        return iteration % self.config.sheet_every == 0
+
+    def _leave_sheet(self) -> None:
+        """The sheet of a model that training stops at, without the rest of `_look`: somebody waits for the end."""
+        if self.processes.first and not self._looks_at(self.iteration):
+            with torch.random.fork_rng(devices=[]):
+                self._write_sheet(*self.samples(SHOWN))
+
+    def _write_sheet(self, sources: Tensor | None, made: Tensor) -> Path:
+        rows = [made[:SHOWN]] if sources is None else [sources[:SHOWN], made[:SHOWN]]
+        sheet = self.run_folder / SAMPLES / f"{self.iteration:06d}.png"
+        write_sheet(sheet, torch.cat(rows), columns=len(rows[0]))
+        return sheet
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.checkpoint import FILE_NAME, BadModel
-
+FILE_NAME = "model.safetensors"  # what a run folder and a Hub repository call their model
 SHIPPED = Path(__file__).parent / "weights"
 CARDS = Path(__file__).parent / "cards"
+SUFFIX = ".safetensors"
+
+
+class BadModel(ValueError):
+    """A model that cannot be had or used; the message is one plain sentence."""
 
 
 def shipped() -> list[str]:
@@ -54,7 +58,14 @@ def locate(name: str) -> Path:
     if _like_on_the_hub(name):
         from models import hub
 
-        return hub.model_file(hub.parse_name(name))
+        there = hub.parse_name(name)
+        try:
+            return hub.model_file(there)
+        except hub.HubError as error:
+            reason = f"there is no file or folder {name}, so it was looked for on the Hub: {error}"
+            raise hub.HubError(reason) from error
+    if len(Path(name).parts) > 1 or Path(name).suffix == SUFFIX:
+        raise BadModel(f"there is no file or folder {name}")
     known = ", ".join(shipped()) or "none yet"
     raise BadModel(f"there is no model named {name}; known are: {known}; or give a file, a run folder or owner/name")
 
@@ -62,4 +73,4 @@ def locate(name: str) -> Path:
 def _like_on_the_hub(name: str) -> bool:
     """Whether a name is meant for the Hub, well formed or not: one slash, and not like a path to a file."""
     repository = name.partition("@")[0]
-    return repository.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".safetensors")
+    return repository.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(SUFFIX)

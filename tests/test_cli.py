@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -228,7 +229,9 @@ def test_training_with_few_pictures_and_a_broken_one_gives_a_model_and_resumes(t
     common = ("train", "--source", source, "--target", target, "--out", tmp_path / "run", "--device", "cpu")
     result = run(*common, "--preset", 64, "--minutes", 0.1)
     assert result.exit_code == 0, result.output
+    assert "reading 3 pictures of blue and 4 pictures of red" in result.stderr
     assert "left out: broken.jpg" in result.stderr
+    assert re.search(r"\nstopped after \d+ of 1650 iterations; go on with --resume\n", result.stderr)
     assert translate(photo, "-m", tmp_path / "run", "-o", tmp_path / "out.png").exit_code == 0
     again = run(*common, "--preset", 64)
     assert again.exit_code == 1
@@ -250,7 +253,6 @@ def test_training_refusals_are_one_sentence_and_leave_nothing(tmp_path: Path) ->
         (full, empty, ()),
         (empty, full, ()),
         (tmp_path / "none", full, ()),
-        (full, full, ("--preset", 100)),
         (full, full, ("--resume",)),
     ]:
         result = run(
@@ -259,6 +261,8 @@ def test_training_refusals_are_one_sentence_and_leave_nothing(tmp_path: Path) ->
         assert result.exit_code == 1
         assert sentence(result).startswith("error: ")
         assert not (tmp_path / "run").exists()
+    for wrong in (("--preset", 99), ("--zoom", 3)):
+        assert run("train", "--target", full, "--out", tmp_path / "run", *wrong).exit_code == 2
 
 
 def test_an_interrupted_training_saves_first_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -276,7 +280,7 @@ def test_an_interrupted_training_saves_first_and_says_how_to_go_on(tmp_path: Pat
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "SIGTERM: saved at iteration" in errors
+    assert "SIGTERM: stopped after" in errors
     assert (tmp_path / "run" / "model.safetensors").exists()
     assert (tmp_path / "run" / "state.safetensors").exists()
 
@@ -323,6 +327,44 @@ def test_evaluate_reports_the_model_beside_the_floors(tiny_model: Path, tmp_path
     missing = run(*common, "--features", tmp_path / "none.npz")
     assert missing.exit_code == 1
     sentence(missing)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["translate", "PHOTO", "-m", "./modle.safetensors"], "no file or folder ./modle.safetensors"),
+        (["translate", "gone.jpg", "-m", "apple2orange"], "gone.jpg: there is no such file"),
+        (["score", "runs/of/catz", "PHOTO"], "no file or folder runs/of/catz"),
+        (["evaluate", "apple2orange", "--source", "gone", "--target", "gone"], "gone: there is no such folder"),
+        (["train", "--target", "gone", "--out", "run"], "gone: there is no such folder"),
+    ],
+)
+def test_what_is_missing_is_said_before_torch_is_imported(arguments: list[str], words: str, photo: Path) -> None:
+    arguments = [str(photo) if argument == "PHOTO" else argument for argument in arguments]
+    code = (
+        "import sys, typer.testing, cli; "
+        f"result = typer.testing.CliRunner().invoke(cli.app, {arguments!r}); "
+        "assert result.exit_code == 1 and 'torch' not in sys.modules, result; print(result.stderr)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
+    assert words in said.stdout
+
+
+def test_a_result_replaces_what_was_made_here_and_nothing_else(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    mine, folder = tmp_path / "my.jpg", tmp_path / "out"
+    mine.write_bytes(photo.read_bytes())
+    assert translate(mine, "-m", tiny_model).exit_code == 0
+    first = (tmp_path / "my-tiny.jpg").read_bytes()
+    assert translate(mine, "-m", tiny_model, "--strength", 0.5).exit_code == 0
+    assert (tmp_path / "my-tiny.jpg").read_bytes() != first
+    folder.mkdir()
+    for other in (tmp_path / "my-tiny.jpg", folder / "my.jpg"):
+        other.write_bytes(photo.read_bytes())
+        result = translate(mine, "-m", tiny_model, *(["-o", folder] if other.parent == folder else []))
+        assert result.exit_code == 1
+        assert "was not made by cf-translate" in sentence(result)
+        assert other.read_bytes() == photo.read_bytes()
+    assert translate(mine, "-m", tiny_model, "-o", folder / "my.jpg").exit_code == 0, "its own name was given"
 
 
 def test_help_comes_quickly_and_brings_no_torch() -> None:

@@ -14,7 +14,7 @@ from cli import app
 from translate import Translator
 from translate.engine import Result
 from translate.pictures import how_made
-from translate.saliency import PANEL, colours, energy_map, explain, heat, overlay
+from translate.saliency import PANEL, _curve, colours, energy_fall, energy_map, explain, heat, overlay
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,25 @@ def test_a_result_brings_its_maps(result: Result) -> None:
     before, after = result.energy_maps
     assert before.shape == after.shape == (4, 6)
     assert after.mean() < before.mean()
+
+
+def test_the_fall_adds_up_over_the_stages(result: Result) -> None:
+    fall = energy_fall(result)
+    assert fall.shape == (4, 6)
+    ends = {frame.stage: frame for frame in result.frames}
+    cells = result.translator.energy_map
+    expected = sum((cells(end.source, stage) - cells(end.state, stage)).mean() for stage, end in ends.items())
+    assert fall.mean() == pytest.approx(expected, rel=1e-4)
+    assert fall.mean() > 0
+
+
+def test_the_curve_writes_inside_its_picture(result: Result) -> None:
+    """Also where the last stage is short, so that its number is the last one's neighbour."""
+    drawing = np.asarray(_curve(result.frames[:6], (120, 150)))
+    numbers = drawing[-24:].min(axis=(0, 2)) < 128
+    assert numbers.any() and not numbers[-1]
+    between = np.diff(np.flatnonzero(numbers))
+    assert between.max() >= 5, "there is room between them"
 
 
 def test_nothing_moved_is_no_error(tiny_model: Path, photo: Path) -> None:

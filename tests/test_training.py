@@ -53,6 +53,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path
     for stop_at in (3, 9, 14):  # inside the first phase, while the second fades in, to the end
         torch.rand(7)  # what others drew before must not matter
         broken = trainer(tmp_path / "broken", resume=stop_at > 3)
+        broken.train(minutes=0.0)  # leaves a sheet
         broken.train(iterations=stop_at, save_every=0.0, kid=kid)
     expected, found = whole.state(), broken.state()
     assert expected.keys() == found.keys()
@@ -205,8 +206,10 @@ def test_minutes_and_stop_end_a_run_with_a_usable_model(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     run.train(minutes=0.0)
     assert run.iteration == 0
+    assert not (tmp_path / "samples").exists()
     run.train(stop=lambda: run.iteration >= 2)
     assert run.iteration == 2
+    assert [sheet.name for sheet in (tmp_path / "samples").iterdir()] == ["000002.png"]
     load_model(tmp_path / "model.safetensors")
 
 

@@ -218,6 +218,17 @@ def test_denoise_and_inpaint_write_pictures(from_noise: Path, photo: Path, tmp_p
     assert np.array_equal(pixels[outside], filled[outside])
 
 
+def test_a_missing_picture_is_reported_before_the_model_is_questioned(tiny_model: Path, tmp_path: Path) -> None:
+    gone, out = tmp_path / "gone.jpg", ("-o", tmp_path / "o.png")
+    for arguments in (
+        ("score", tiny_model, gone),
+        ("denoise", tiny_model, gone, *out),
+        ("inpaint", tiny_model, gone, "--box", "1,1,9,9", *out),
+        ("translate", gone, "-m", tmp_path / "none.safetensors", *out),
+    ):
+        assert sentence(run(*arguments)).removeprefix("error: ") == "gone.jpg: there is no such file"
+
+
 @pytest.mark.parametrize("sigma", [5, 0, -1, "nan"])
 def test_a_senseless_noise_is_one_sentence(sigma: object, from_noise: Path, photo: Path, tmp_path: Path) -> None:
     result = run("denoise", from_noise, photo, "--sigma", sigma, "-o", tmp_path / "o.png", "--device", "cpu")
@@ -232,6 +243,7 @@ def test_a_translating_model_is_refused_in_one_sentence(tiny_model: Path, photo:
         ("inpaint", tiny_model, photo, "--box", "1,1,9,9"),
     ):
         assert "without a source folder" in sentence(run(*arguments, *out))
+    assert "without a source folder" in sentence(run("score", tiny_model, photo, "--device", "cpu"))
     assert not (tmp_path / "o.png").exists()
 
 
@@ -284,7 +296,11 @@ def test_an_uncalibrated_model_names_the_command(from_noise: Path, photo: Path, 
     energy, config = load_model(from_noise)
     plain = tmp_path / "plain.safetensors"
     save_model(plain, energy.state_dict(), replace(config, calibration={}))
-    assert "cf-translate calibrate" in sentence(run("score", plain, photo, "--device", "cpu"))
+    for refused in (
+        run("score", plain, photo, "--device", "cpu"),
+        run("denoise", plain, photo, "-o", tmp_path / "o.png", "--device", "cpu"),
+    ):
+        assert f"run: cf-translate calibrate {plain} --pictures" in sentence(refused), "the path as it was given"
     folder = tmp_path / "blobs"
     folder.mkdir()
     for number, picture in enumerate(pictures(16)):
@@ -292,3 +308,6 @@ def test_an_uncalibrated_model_names_the_command(from_noise: Path, photo: Path, 
     assert run("calibrate", plain, "--pictures", folder).exit_code == 0
     assert run("score", plain, photo, "--device", "cpu").exit_code == 0
     assert run("calibrate", "apple2orange", "--pictures", folder).exit_code == 2
+    refused = run("calibrate", "apple2orange", "--pictures", folder, "-o", tmp_path / "a.safetensors")
+    assert "without a source folder" in sentence(refused)
+    assert "no such folder" in sentence(run("calibrate", plain, "--pictures", tmp_path / "none"))

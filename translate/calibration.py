@@ -8,6 +8,7 @@ the domain.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -58,9 +59,8 @@ def walk(config: ModelConfig, resolution: int, sigma: float, name: str = "this m
     """
     walks = config.calibration.get("walks")
     if walks is None:
-        raise NotCalibrated(
-            f"{name} was never calibrated; run: cf-translate calibrate {name} --pictures FOLDER_IT_WAS_TRAINED_ON"
-        )
+        to_run = f"cf-translate calibrate {shlex.quote(name)} --pictures FOLDER_IT_WAS_TRAINED_ON"
+        raise NotCalibrated(f"{name} was never calibrated; run: {to_run}")
     try:
         return float(np.interp(sigma, SIGMAS, [float(length) for length in walks[str(resolution)]]))
     except (KeyError, TypeError, ValueError) as error:

@@ -123,8 +123,9 @@ def _training(model: Path, config: ModelConfig) -> list[str]:
     stages = ", ".join(str(stage.resolution) for stage in config.ladder.stages)
     done = f"Stages {stages} px; default strength {config.strength:g}."
     if {"iterations", "seconds"} <= trained.keys():
-        minutes = float(trained["seconds"]) / 60
-        done += f" {trained['iterations']:,} iterations in {minutes:.0f} minutes, from nothing"
+        minutes = round(float(trained["seconds"]) / 60)
+        words = "1 minute" if minutes == 1 else f"{minutes} minutes"
+        done += f" {trained['iterations']:,} iterations in {words}, from nothing"
         done += f", seed {trained['seed']}." if "seed" in trained else "."
     if not _is_run(model):
         return ["## Training", done]

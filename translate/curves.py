@@ -49,7 +49,8 @@ def save_curves(run: Path) -> Path:
         panels[3].annotate(f"{best[1]:.1f}", best, xytext=(0, 6), textcoords="offset points", ha="center", color=TARGET)
         panels[3].margins(y=0.2)
         panels[3].set_ylabel("SqueezeNet-KID x100")
-    panels[-1].set_xlabel("iteration" + (f" ({float(rows[-1]['seconds']) / 60:.0f} minutes)" if rows else ""))
+    minutes = round(float(rows[-1]["seconds"]) / 60) if rows else 0
+    panels[-1].set_xlabel("iteration" + (f" ({minutes} minute{'s' if minutes != 1 else ''})" if rows else ""))
     last = int(rows[-1]["iteration"]) if rows else 0
     for start, resolution in _stages(run):
         if start <= last:

@@ -20,7 +20,7 @@ from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from models.checkpoint import write_whole
+from models.files import whole_file
 from translate.pictures import BadPicture, TrainingFile, is_picture_name, training_files
 
 RECORD = "data.json"  # what a run folder calls the description of its training pictures
@@ -144,7 +144,8 @@ def _is_shown(name: str) -> bool:
 
 def record(run: Path, domains: Mapping[str, Mapping[str, Any]]) -> None:
     """Write into a run folder what it is trained on, for its card: {"source" | "target": {...}}. Raises OSError."""
-    write_whole(run / RECORD, json.dumps(domains, indent=1).encode())
+    with whole_file(run / RECORD) as file:
+        file.write(json.dumps(domains, indent=1).encode())
 
 
 def described(dataset: Dataset, pictures: int, left_out: int, digest: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Picture = Image.Image
 
 KID_NAME = "SqueezeNet-KID x100"
+FEW = 50  # fewer pictures than this give a KID that says little
 WHITE = 240
 RIDGE_PENALTIES = tuple(10.0**k for k in range(-4, 5))
 
@@ -205,12 +206,14 @@ class Bench:
             raise ValueError("KID needs at least two target pictures.")
         target_features = _pooled(target_squares, features)
         notes = [f"Features: {features.source}."]
+        if (fewest := min(len(squares), len(target_squares))) < FEW:
+            notes.append(f"With only {fewest} pictures a KID is mostly noise: take {FEW} or more on either side.")
         if features.linear is None:
             notes.append("No content distance: the LPIPS linear layers are not beside the features file.")
         if train_sources is None or train_targets is None:
             notes.append(
                 "The rate's classifier was fitted on the measured sources and targets themselves, "
-                "for want of training pictures: do not compare this rate with others."
+                "for want of training pictures of both domains: do not compare this rate with others."
             )
             train_features = _pooled(squares, features), target_features
             palette: Sequence[Picture] = target_squares
@@ -317,7 +320,7 @@ def evaluate_folders(
     translated: a folder whose pictures have the sources' names (suffixes may differ); its row covers only those.
     train_source, train_target: default to trainA beside testA and trainB beside testB, where folders are named so.
     features: defaults to the file beside the checkout, then to torchvision's weights.
-    strengths: None is the model's own. bars shows progress; say hears of files that were skipped.
+    strengths: None is the model's own. bars shows progress; say hears of it too, and of files that were skipped.
     Raises BadPicture, FeaturesError, ValueError.
     """
     network = SqueezeFeatures.load(features or nearby_features(), translator.device)
@@ -327,6 +330,7 @@ def evaluate_folders(
         None if folder is None else read_folder(folder, size, say).values()
         for folder in (target, train_source, train_target)
     )
+    say("measuring the pictures as they are")
     bench = Bench.prepare(sources.values(), targets or (), train_sources, train_targets, network, size)
     rows, notes = floors(bench), list(bench.notes)
     if translated is not None:
@@ -341,6 +345,7 @@ def evaluate_folders(
             notes.append(f"Folder {translated.name} has only {len(pairs)} of the {len(sources)} sources.")
     for strength in dict.fromkeys(strengths):
         row = translator.name if strength is None else f"{translator.name}, strength {strength:g}"
+        say(f"translating: {row}")
         rows[row] = bench.measure(_translations(translator, bench.sources, strength, bars, row))
     return Report(rows, tuple(notes), translator.digest)
 
@@ -359,7 +364,9 @@ def read_folder(folder: Path, size: int, say: Callable[[str], None]) -> Mapping[
     from translate.pictures import BadPicture, list_pictures, open_picture
 
     pictures: dict[str, Picture] = {}
-    for path in list_pictures(folder):
+    found = list_pictures(folder)
+    say(f"reading {len(found)} pictures of {folder.name}")
+    for path in found:
         if path.stem in pictures:
             say(f"{path.name}: skipped, there is another picture of that name")
             continue

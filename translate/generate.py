@@ -71,7 +71,7 @@ def interpolate(
 
 def check(translator: Translator, count: int = 1) -> int:
     """Look at model and settings before any work. Returns the number of steps; raises ValueError, NotCalibrated."""
-    needs_noise(translator, "make pictures from noise")
+    needs_noise(translator.config, translator.name, "make pictures from noise")
     if not 1 <= count <= MOST:
         raise ValueError(f"between 1 and {MOST} pictures can be made at a time, not {count}")
     ladder = translator.config.ladder

@@ -24,6 +24,7 @@ from translate.pictures import BadPicture, Photo, open_picture
 from translate.slope import slope_anywhere
 
 if TYPE_CHECKING:
+    from models.checkpoint import ModelConfig
     from translate.engine import Picture, Translator
 
 LOUDEST = 0.5  # noise beyond it leaves nothing to restore
@@ -106,16 +107,16 @@ def check(translator: Translator, sigma: float | None = None) -> None:
         raise ValueError(
             f"sigma is a share of the full range, above 0 and up to {LOUDEST:g} (0.1: 26 levels of 255), not {sigma:g}"
         )
-    needs_noise(translator, "restore pictures")
+    needs_noise(translator.config, translator.name, "restore pictures")
     walk(translator.config, translator.config.ladder.finest, 0.1, translator.name)
 
 
-def needs_noise(translator: Translator, deed: str) -> None:
-    """Raises ValueError for a model that translates: its energy has never seen noise."""
-    if translator.config.source is not None:
-        source, target = translator.config.source, translator.config.target
+def needs_noise(config: ModelConfig, name: str, deed: str) -> None:
+    """Raises ValueError for a model that translates: its energy has never seen noise, and it tells its own domain from
+    another one no better than chance."""
+    if config.source is not None:
         raise ValueError(
-            f"{translator.name} translates {source} to {target}; "
+            f"{name} translates {config.source} to {config.target}; "
             f"it takes a model trained without a source folder to {deed}"
         )
 

@@ -29,6 +29,7 @@ _HEAT = np.array(
 )  # fmt: skip
 PANEL = 320  # longest side of a picture on a sheet of explanations, in pixels
 _LINE = 16  # height of a line of writing there, and of the legend's bar
+_GAP = 12
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 Panel = tuple[Image.Image, str, tuple[str, str] | None]  # picture, title, what the ends of its legend say
 _WRITING = ImageFont.load_default(12)
@@ -79,8 +80,20 @@ def energy_map(energy: Energy, state: torch.Tensor, resolution: int) -> NDArray[
     return energy.map(padded.to(device), resolution)[0].cpu().numpy()
 
 
+def energy_fall(result: Result) -> NDArray[np.float32]:
+    """How far the energy fell in each cell, (rows, columns): from the source to the end of the chain, stages added.
+
+    Below 0 where it rose. (1, 1) without frames. Levels of the energy map itself say less: they differ from place to
+    place in any picture, far more than a chain changes them on the last stage.
+    """
+    ends = {frame.stage: frame for frame in result.frames}
+    energy_map = result.translator.energy_map
+    falls = [energy_map(end.source, stage) - energy_map(end.state, stage) for stage, end in ends.items()]
+    return np.sum(falls, axis=0, dtype=np.float32) if falls else np.zeros((1, 1), np.float32)
+
+
 def explain(result: Result, target: str = "the target") -> Image.Image:
-    """One sheet: source and result, what moved, the energy maps of both on one scale, the energy along the chain.
+    """One sheet: source and result, what moved, where the energy fell, the energy along the chain.
 
     target: what the model makes, in words. Returns RGB; longest side of each panel 320 px.
     """
@@ -88,16 +101,13 @@ def explain(result: Result, target: str = "the target") -> Image.Image:
     panels: list[Panel] = [(before, "source", None), (after, "result", None)]
     if result.frames:
         pixels = np.asarray(before)
-        moved = result.saliency
-        low_high = ("0", f"{hottest(moved) / 2:.0%} of the full range")
-        panels.append((heat(pixels, moved), "how far each pixel moved", low_high))
-        maps = result.energy_maps
-        lowest, highest = (float(limit([m.min() if limit is min else m.max() for m in maps])) for limit in (min, max))
-        for picture, cells, name in zip((before, after), maps, ("source", "result"), strict=True):
-            levels = (cells - lowest) / (highest - lowest or 1.0)
-            drawn = overlay(np.asarray(picture), levels)
-            panels.append((drawn, f"energy of the {name}", (f"like {target}", f"unlike {target}")))
-        panels.append((_curve(result.frames, before.size), "energy after each step, stage by stage", None))
+        moved, fall = result.saliency, energy_fall(result)
+        most = max(0.0, float(fall.max()))
+        panels += [
+            (heat(pixels, moved), "how far each pixel moved", ("0", f"{hottest(moved) / 2:.0%} of the full range")),
+            (overlay(pixels, fall / (most or 1.0)), f"where it came nearer to {target}", ("no nearer", "most")),
+            (_curve(result.frames, (2 * PANEL + _GAP, before.height)), "energy after each step, stage by stage", None),
+        ]
     return _sheet(panels, columns=3)
 
 
@@ -112,15 +122,17 @@ def _panel(picture: Image.Image) -> Image.Image:
 
 
 def _sheet(panels: Sequence[Panel], columns: int) -> Image.Image:
-    """Pictures of one size in rows, each with its title above and, where it has one, its legend below."""
-    gap = 12
-    width = max(PANEL, panels[0][0].width) + gap
-    height = panels[0][0].height + 3 * _LINE + gap
+    """Pictures of one size in rows, each with its title above and, where it has one, its legend below.
+
+    The last one may be as wide as the places that are left in its row.
+    """
+    width = max(PANEL, panels[0][0].width) + _GAP
+    height = panels[0][0].height + 3 * _LINE + _GAP
     rows = -(-len(panels) // columns)
-    sheet = Image.new("RGB", (min(columns, len(panels)) * width + gap, rows * height + gap), _PAPER)
+    sheet = Image.new("RGB", (min(columns, len(panels)) * width + _GAP, rows * height + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for number, (picture, title, legend) in enumerate(panels):
-        left, top = gap + number % columns * width, gap + number // columns * height
+        left, top = _GAP + number % columns * width, _GAP + number // columns * height
         draw.text((left, top), title, _INK, _WRITING)
         sheet.paste(picture, (left, top + _LINE + 2))
         if legend is not None:
@@ -134,24 +146,35 @@ def _sheet(panels: Sequence[Panel], columns: int) -> Image.Image:
 
 
 def _curve(frames: Sequence[Frame], size: tuple[int, int]) -> Image.Image:
-    """The energy curve as pixels; each stage's line fills the height by itself."""
+    """The energy curve as pixels; each stage's line fills the height by itself.
+
+    Numbers stand above a line's first point and below its last, pushed apart where two would touch.
+    """
     width, height = size
     drawing = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(drawing)
-    x = np.linspace(8, width - 8, len(frames))
-    for stage in sorted({frame.stage for frame in frames}):
-        places = [n for n, frame in enumerate(frames) if frame.stage == stage]
-        energies = np.array([frames[n].energy for n in places])
-        span = float(np.ptp(energies)) or 1.0
-        y = 2 * _LINE + (energies.max() - energies) / span * max(1, height - 4 * _LINE)
-        points = [(float(x[n]), float(level)) for n, level in zip(places, y, strict=True)]
+    places = np.linspace(8, width - 8, len(frames))
+    room = {"first": float(width), "last": float(width)}  # what the numbers further right have left
+    for stage in sorted({frame.stage for frame in frames}, reverse=True):
+        x = [float(place) for place, frame in zip(places, frames, strict=True) if frame.stage == stage]
+        energies = [frame.energy for frame in frames if frame.stage == stage]
+        high, low = max(energies), min(energies)
+        y = [2 * _LINE + (high - e) / (high - low or 1.0) * max(1, height - 4 * _LINE) for e in energies]
+        points = list(zip(x, y, strict=True))
         colour = tuple(int(c) for c in colours(np.array(0.3 + 0.12 * min(stage, 3))))
         draw.line(points, fill=colour, width=3, joint="curve")
-        for place in points:
-            draw.circle(place, 3, fill=colour)
-        draw.text((points[0][0], max(0, points[0][1] - _LINE - 4)), f"{energies[0]:.2f}", _INK, _WRITING)
-        last = f"{energies[-1]:.2f}"
-        draw.text((points[-1][0] - draw.textlength(last, _WRITING), points[-1][1] + 6), last, _INK, _WRITING)
+        for point in points:
+            draw.circle(point, 3, fill=colour)
+        numbers = [
+            ("first", energies[0], (x[0], max(0.0, y[0] - _LINE - 4))),
+            ("last", energies[-1], (x[-1], y[-1] + 6)),
+        ]
+        for end, energy, (left, top) in numbers[: len(points)]:
+            number = f"{energy:.2f}"
+            wide = draw.textlength(number, _WRITING)
+            left = max(0.0, min(left - wide / 2, room[end] - wide))
+            draw.text((left, top), number, _INK, _WRITING)
+            room[end] = left - 6
     return drawing
 
 

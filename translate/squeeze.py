@@ -181,7 +181,9 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
     except FileNotFoundError:
-        raise FeaturesError(f"There is no features file {path}; pass --features FILE.npz.") from None
+        raise FeaturesError(
+            f"there is no features file {path}; without --features torchvision's weights are used, and fetched once"
+        ) from None
     except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise FeaturesError(f"{path} is not a readable .npz file.") from error
 

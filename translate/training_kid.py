@@ -7,8 +7,10 @@ is: that is what `cf-translate evaluate` measures, on others.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,12 +41,15 @@ def training_kid(target: Domain, size: int, features: SqueezeFeatures) -> Callab
     """
     if len(target) < 2:
         return None
-    targets = features.pooled(_levels(target.first(TARGETS, size))).cpu().numpy()
+
+    @cache  # not before the first sheet, which a short training never comes to
+    def targets() -> np.ndarray:
+        return features.pooled(_levels(target.first(TARGETS, size))).cpu().numpy()
 
     def measure(pictures: Tensor) -> float:
         if len(pictures) < 2:
             return float("nan")
-        return 100 * kid(features.pooled(_levels(pictures)).cpu().numpy(), targets)
+        return 100 * kid(features.pooled(_levels(pictures)).cpu().numpy(), targets())
 
     return measure
 
