@@ -77,8 +77,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def save_model(path: Path, weights: Mapping[str, Tensor], config: ModelConfig) -> None:
     """Write one model file. `weights` is the state dict of a plain `Energy` (no spectral norm)."""
-    header = {KEY: json.dumps({"format": FORMAT, "kind": "model", **asdict(config)})}
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    header = {KEY: json.dumps({"format": FORMAT, "kind": "model", "weights": _fingerprint(tensors), **asdict(config)})}
     write_whole(path, to_bytes(tensors, metadata=header))
 
 
@@ -86,10 +86,12 @@ def load_model(path: Path) -> tuple[Energy, ModelConfig]:
     """Read a model file. Returns the network in evaluation mode, on the CPU, and its configuration.
 
     The file's size, its configuration, and the names, types and shapes of its tensors are checked, in this order,
-    before memory is taken for any of them. Raises BadModel, with a sentence that says what is wrong with the file.
+    before memory is taken for any of them; then whether the weights are those that were saved. Raises BadModel, with
+    a sentence that says what is wrong with the file.
     """
     with _opened_model(path) as file:
-        config = _model_config(path, file)
+        meta = _model_meta(path, file)
+        config = _model_config(path, meta)
         # On the meta device no memory is taken, and no random number is drawn.
         with torch.device("meta"):
             energy = Energy(config.network)
@@ -102,6 +104,9 @@ def load_model(path: Path) -> tuple[Energy, ModelConfig]:
         tensors = {name: file.get_tensor(name) for name in wanted}
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise BadModel(f"{path.name} holds weights that are not finite numbers")
+    saved = meta.get("weights")  # older files do not say
+    if saved is not None and saved != _fingerprint(tensors):
+        raise BadModel(f"{path.name} is damaged: its weights are not those that were saved")
     energy.load_state_dict(tensors, strict=True, assign=True)
     return energy.eval().requires_grad_(False), config
 
@@ -109,7 +114,7 @@ def load_model(path: Path) -> tuple[Energy, ModelConfig]:
 def load_config(path: Path) -> ModelConfig:
     """The configuration of a model file alone; its weights are not looked at. Raises BadModel."""
     with _opened_model(path) as file:
-        return _model_config(path, file)
+        return _model_config(path, _model_meta(path, file))
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -129,6 +134,14 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def digest(path: Path) -> str:
     """The first 12 hexadecimal digits of the file's SHA-256: names these very weights."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """A digest of the weights: a safetensors file has none, and damaged numbers look like any others."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
 
 
 @contextmanager
@@ -170,10 +183,14 @@ def _meta(path: Path, file: safe_open) -> dict[str, Any]:
     return meta
 
 
-def _model_config(path: Path, file: safe_open) -> ModelConfig:
+def _model_meta(path: Path, file: safe_open) -> dict[str, Any]:
     meta = _meta(path, file)
     if meta.get("kind") != "model":
         raise BadModel(f"{path.name} is a training state, not a model; use {FILE_NAME} beside it")
+    return meta
+
+
+def _model_config(path: Path, meta: Mapping[str, Any]) -> ModelConfig:
     try:
         return _config(meta)
     except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -106,6 +106,16 @@ def test_weights_that_are_not_numbers_are_refused(tiny_model: Path, tmp_path: Pa
         load_model(tmp_path / "nan.safetensors")
 
 
+def test_damaged_weights_are_refused_and_files_that_do_not_say_are_read(tiny_model: Path, tmp_path: Path) -> None:
+    damaged = bytearray(tiny_model.read_bytes())
+    damaged[-400:-396] = b"\x7f\x7f\x7f\x7f"  # a finite number
+    (tmp_path / "damaged.safetensors").write_bytes(damaged)
+    with pytest.raises(BadModel, match=r"damaged\.safetensors is damaged"):
+        load_model(tmp_path / "damaged.safetensors")
+    _header(tiny_model, tmp_path / "older.safetensors", weights=None)
+    assert load_model(tmp_path / "older.safetensors")[1] == load_model(tiny_model)[1]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
