@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
+import typer.core
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -26,7 +27,31 @@ if TYPE_CHECKING:
 
 FAILED, SOME_FAILED = 1, 3
 
+
+class _OneSentence(typer.core.TyperGroup):
+    """Says what is wrong with a command in one sentence, as everything else here does, and where to read on."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        if not options.get("standalone_mode", True):
+            return super().main(*arguments, **options)
+        try:
+            code = super().main(*arguments, **{**options, "standalone_mode": False})
+        except typer.Abort:
+            _say("stopped")
+            code = FAILED
+        except Exception as error:
+            # Click's errors, whose classes Typer has had in several places; without a message they have shown a page.
+            if not hasattr(error, "format_message"):
+                raise
+            if message := " ".join(error.format_message().split()).rstrip("."):
+                context = getattr(error, "ctx", None)
+                _say(f"error: {message}" + (f" (see {context.command_path} --help)" if context is not None else ""))
+            code = getattr(error, "exit_code", FAILED)
+        sys.exit(code or 0)
+
+
 app = typer.Typer(
+    cls=_OneSentence,
     help="Translate pictures from one domain to another by walking down a learned energy.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -206,6 +231,8 @@ def _make_folder(target: Path) -> None:
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise BadPicture(target.name, f"it cannot be saved: {target.parent.name} is a file, not a folder") from error
     except OSError as error:
         raise BadPicture(target.name, f"the folder {target.parent.name} cannot be made ({error.strerror})") from error
 
@@ -431,9 +458,6 @@ def train(
                         raise ValueError(
                             f"the run folder must not lie inside {found.name}, whose pictures it is trained on"
                         )
-                if processes.first and all(found.files for found in sets.values()):
-                    counts = " and ".join(f"{len(found.files)} pictures of {found.shown}" for found in sets.values())
-                    _say(printable(f"reading {counts}"))
                 squeezenet = features_at_hand(features, processor) if processes.first else None
 
                 def read(found: Dataset) -> tuple[Domain, dict[str, Any]]:
@@ -449,6 +473,10 @@ def train(
                     target_name or sets["target"].name,
                 )
                 with _removed_on_failure(out):
+                    out.mkdir(parents=True, exist_ok=True)  # or else say so before thousands of pictures are read
+                    if processes.first and all(found.files for found in sets.values()):
+                        counts = (f"{len(found.files)} pictures of {found.shown}" for found in sets.values())
+                        _say(printable(f"reading {' and '.join(counts)}"))
                     read_sets = {domain: read(found) for domain, found in sets.items()}
                     domains = read_sets["target"][0], read_sets["source"][0] if "source" in read_sets else None
                     kid = None if squeezenet is None else training_kid(domains[0], config.sample_size, squeezenet)

@@ -173,7 +173,7 @@ def test_an_output_that_cannot_be_written_is_one_sentence(tiny_model: Path, phot
     (tmp_path / "file").write_text("in the way")
     result = translate(photo, "-m", tiny_model, "-o", tmp_path / "file" / "out.png")
     assert result.exit_code == 1
-    sentence(result)
+    assert "file is a file, not a folder" in sentence(result)
     assert (tmp_path / "file").read_text() == "in the way"
     result = translate(photo, "-m", tiny_model, "-o", tmp_path / "out.xyz")
     assert result.exit_code == 1
@@ -201,8 +201,21 @@ def test_a_model_that_is_none_is_one_sentence(name: str, photo: Path, tmp_path: 
 def test_wrong_usage_is_exit_code_2(wrong: tuple[str, object], tiny_model: Path, photo: Path, tmp_path: Path) -> None:
     result = translate(photo, "-m", tiny_model, "-o", tmp_path / "out.png", *wrong)
     assert result.exit_code == 2
-    assert wrong[0] in result.stderr
+    assert wrong[0] in sentence(result)
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("wrong", ["translate", "nonsense", "models show", "translate a.jpg -m x --nope"])
+def test_wrong_usage_is_one_sentence_that_names_the_page_to_read(wrong: str) -> None:
+    result = run(*wrong.split())
+    assert result.exit_code == 2
+    assert sentence(result).startswith("error: ")
+    assert result.stderr.endswith(" --help)\n")
+
+
+def test_without_a_command_there_is_the_help() -> None:
+    assert "translate" in run().output
+    assert "Error" not in run().output
 
 
 def test_a_size_the_model_cannot_work_at_is_one_sentence(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
@@ -261,6 +274,10 @@ def test_training_refusals_are_one_sentence_and_leave_nothing(tmp_path: Path) ->
         assert result.exit_code == 1
         assert sentence(result).startswith("error: ")
         assert not (tmp_path / "run").exists()
+    (tmp_path / "file").write_text("in the way")
+    result = run("train", "--target", full, "--out", tmp_path / "file" / "run", "--device", "cpu")
+    assert result.exit_code == 1
+    assert "file/run: Not a directory" in sentence(result)
     for wrong in (("--preset", 99), ("--zoom", 3)):
         assert run("train", "--target", full, "--out", tmp_path / "run", *wrong).exit_code == 2
 

@@ -853,6 +853,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
         (tmp_path / "file" / "b.png", "Not a directory"),
         (tmp_path / "gone" / "b.png", "there is no folder gone"),
         (tmp_path / "folder.png", "there is a folder of this name"),
+        *([(Path("/proc/b.png"), "cannot be saved here")] if Path("/proc").is_dir() else []),
     ]:
         with pytest.raises(BadPicture, match=reason) as raised:
             save_picture(corner(), path)

@@ -641,7 +641,7 @@ def _tail(path: str | os.PathLike[str], length: int = 1 << 16) -> bytes:
 def _why_unsaved(error: Exception, path: Path) -> str:
     if isinstance(error, IsADirectoryError):
         return "it cannot be saved: there is a folder of this name"
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and not path.parent.exists():  # /proc is there, and says so too
         return f"it cannot be saved: there is no folder {path.parent.name}"
     if isinstance(error, OSError) and error.strerror:
         return f"it cannot be saved here ({error.strerror})"
