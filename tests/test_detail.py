@@ -65,15 +65,15 @@ def test_a_change_on_one_side_of_an_edge_does_not_bleed_over_it() -> None:
     assert np.abs(carried[inside] - [210, 110, 30]).mean() < 6
 
 
-def test_strips_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = textured(301, 203)
     source = small(picture, 32, 48)
     result = source + 0.2 * torch.randn(source.shape, generator=torch.Generator().manual_seed(0))
     whole = carry(picture, source, result)
-    monkeypatch.setattr(detail, "STRIP_PIXELS", 203 * 7)
-    strips = carry(picture, source, result)
-    assert np.abs(whole.astype(int) - strips).max() <= 1, "but for the last bit of rounding"
-    assert (whole != strips).mean() < 1e-3
+    monkeypatch.setattr(detail, "TILE", (7, 31))
+    tiles = carry(picture, source, result)
+    assert np.abs(whole.astype(int) - tiles).max() <= 1, "but for the last bit of rounding"
+    assert (whole != tiles).mean() < 1e-3
 
 
 def test_the_picture_is_not_changed_in_place() -> None:

@@ -8,6 +8,8 @@ transform cannot express, which is new texture, is enlarged and added.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 EPSILON = 0.3  # variance of pixels below which a window counts as flat
-STRIP_PIXELS = 1 << 19  # full-size pixels worked on at a time: bounds the memory, changes nothing else
+TILE = 256, 1024  # rows and columns of the full size worked on at a time: bounds the memory, changes nothing else
 
 
 def _box_mean(x: Tensor, radius: int) -> Tensor:
@@ -44,35 +46,44 @@ def affine_change(source: Tensor, change: Tensor, radius: int, epsilon: float = 
 def _enlargement(size: int, enlarged: int) -> Tensor:
     """The (enlarged, size) matrix of bicubic enlargement along one axis.
 
-    As a matrix product it is twice as fast here as interpolating, and some of its rows make an exact strip.
+    As a matrix product it is twice as fast here as interpolating, and some of its rows make an exact tile.
     """
     eye = torch.eye(size)[None, None]
     return F.interpolate(eye, (enlarged, size), mode="bicubic", antialias=enlarged < size)[0, 0]
+
+
+def _pieces(enlargement: Tensor, length: int) -> Iterator[tuple[slice, slice, Tensor]]:
+    """An enlarged axis in pieces: which part of it, made of which part of the small axis, by which matrix."""
+    for start in range(0, len(enlargement), length):
+        piece = enlargement[start : start + length]
+        used = piece.any(0).nonzero()  # a few of the small axis; all others would be multiplied by 0
+        needed = slice(int(used[0]), int(used[-1]) + 1)
+        yield slice(start, start + len(piece)), needed, piece[:, needed]
 
 
 def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray[np.uint8]:
     """Give `picture` the change that leads from `source`, its small copy, to `result`.
 
     picture: (H, W, 3) uint8. source, result: (1, 3, h, w) floats in [-1, 1], the same field of view at any scale.
-    Returns (H, W, 3) uint8. Works in horizontal strips, each exactly what the whole picture would give there.
+    Returns (H, W, 3) uint8. Works in tiles, each exactly what the whole picture would give there.
     """
-    height, width = picture.shape[:2]
     before = source.float().cpu()
     change = result.float().cpu() - before
     slopes, offsets = affine_change(before, change, radius=max(1, min(source.shape[-2:]) // 32))
-    explained = torch.einsum("oihw,ihw->ohw", slopes.unflatten(0, (3, 3)), before[0]) + offsets
-    remainder = change[0] - explained
-    fields = torch.cat([slopes, offsets + remainder])  # (12, h, w): enlarging is linear, so both offsets go together
-    rows, columns = _enlargement(fields.shape[1], height), _enlargement(fields.shape[2], width)
-    levels = torch.arange(256) / 127.5 - 1
-    carried = np.empty_like(picture)
-    step = max(1, STRIP_PIXELS // width)
-    for top in range(0, height, step):
-        strip = levels[torch.from_numpy(picture[top : top + step].transpose(2, 0, 1).astype(np.int32))]
-        local = rows[top : top + step] @ fields @ columns.T
-        moved = strip + local[9:]
-        for colour in range(3):
-            moved += local[colour:9:3] * strip[colour]
-        pixels = (moved + 1) * 127.5
-        carried[top : top + step] = pixels.round_().clamp_(0, 255).byte().permute(1, 2, 0).numpy()
+    slopes = slopes.unflatten(0, (3, 3))  # (out, in, h, w)
+    remainder = change[0] - torch.einsum("oihw,ihw->ohw", slopes, before[0]) - offsets
+    # For levels of 0..255 in place of [-1, 1]. Enlarging is linear, so all that is added goes together.
+    added = 127.5 * (offsets + remainder - slopes.sum(1))
+    fields = torch.cat([slopes.flatten(0, 1), added])  # (12, h, w)
+    carried = picture.copy()
+    rows, columns = _enlargement(fields.shape[1], len(picture)), _enlargement(fields.shape[2], picture.shape[1])
+    for down, used_rows, enlarge_down in _pieces(rows, TILE[0]):
+        band = enlarge_down @ fields[:, used_rows]
+        for across, used_columns, enlarge_across in _pieces(columns, TILE[1]):
+            local = band[..., used_columns] @ enlarge_across.T
+            tile = torch.from_numpy(carried[down, across]).permute(2, 0, 1).float()
+            moved = tile + local[9:]
+            for colour in range(3):
+                moved.addcmul_(local[colour:9:3], tile[colour])
+            carried[down, across] = moved.round_().clamp_(0, 255).byte().permute(1, 2, 0).numpy()
     return carried
