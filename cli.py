@@ -68,6 +68,7 @@ Strength = Annotated[
     float | None,
     typer.Option(min=0, max=2, help="Length of the chain: 0 nothing, 1 as in training; default: the model's own."),
 ]
+KeepMetadata = Annotated[bool, typer.Option("--keep-metadata", help="Keep the EXIF of the sources, but for the place.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable results on stdout.")]
 
 
@@ -115,6 +116,7 @@ def translate(
     saliency: Annotated[
         Path | None, typer.Option(help="Also write what changed and why, as one sheet (one picture only).")
     ] = None,
+    keep_metadata: KeepMetadata = False,
     as_json: Json = False,
 ) -> None:
     """Translate one or many pictures.
@@ -151,7 +153,7 @@ def translate(
                         raise BadPicture(path.name, f"another picture of this call is already saved as {target.name}")
                     if target != output:
                         _spare(target, path)
-                    result = _translate_one(translator, path, target, settings, bars, total)
+                    result = _translate_one(translator, path, target, settings, keep_metadata, bars, total)
                     taken.add(target.resolve())
                     _save_extras(result, gif, strip, saliency)
                 except BadPicture as error:
@@ -196,7 +198,13 @@ def _keep_apart(sources: set[Path], outputs: list[Path | None]) -> None:
 
 
 def _translate_one(
-    translator: Translator, path: Path, target: Path, settings: dict[str, Any], bars: Bars, total: int
+    translator: Translator,
+    path: Path,
+    target: Path,
+    settings: dict[str, Any],
+    keep_metadata: bool,
+    bars: Bars,
+    total: int,
 ) -> Result:
     from translate.pictures import open_picture, save_picture
 
@@ -206,7 +214,7 @@ def _translate_one(
     task = bars.add_task(path.name, total=total)
     result = translator(photo, **settings, watch=lambda frame: bars.advance(task))
     _make_folder(target)
-    save_picture(result.picture, target, like=photo, made=result.made, source=path)
+    save_picture(result.picture, target, like=photo, made=result.made, keep_metadata=keep_metadata, source=path)
     return result
 
 
@@ -280,9 +288,7 @@ def batch(
     format: Annotated[
         Literal["keep", "png", "jpeg", "webp"], typer.Option(help="Of the results; keep: that of the source.")
     ] = "keep",
-    keep_metadata: Annotated[
-        bool, typer.Option("--keep-metadata", help="Keep the EXIF of the sources, but for the place.")
-    ] = False,
+    keep_metadata: KeepMetadata = False,
     max_megapixels: Annotated[
         float, typer.Option(min=0.01, max=178, help="Larger pictures are refused before they are decoded.")
     ] = 120,

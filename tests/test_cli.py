@@ -95,6 +95,18 @@ def test_without_output_the_result_lies_beside_the_source(tiny_model: Path, phot
     assert copy.read_bytes() == photo.read_bytes()
 
 
+def test_metadata_is_kept_on_request(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    with Image.open(photo) as picture:
+        picture.save(tmp_path / "photo.jpg", exif=exif)
+    for options, maker in (((), None), (("--keep-metadata",), "Maker")):
+        out = tmp_path / "out.jpg"
+        assert translate(tmp_path / "photo.jpg", "-m", tiny_model, "-o", out, *options).exit_code == 0
+        with Image.open(out) as result:
+            assert result.getexif().get(0x010F) == maker
+
+
 def test_gif_and_strip(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
     extras = ("--gif", tmp_path / "c.gif", "--strip", tmp_path / "s.png")
     assert translate(photo, "-m", tiny_model, "-o", tmp_path / "o.png", *extras).exit_code == 0
