@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 import typer.core
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from translate.restore import Restored
 
 FAILED, SOME_FAILED = 1, 3
+Number = TypeVar("Number", int, float)
 
 
 class _OneSentence(typer.core.TyperGroup):
@@ -964,8 +965,16 @@ def export_model(
     steps: Annotated[
         str | None, typer.Option(help="Steps of each stage at strength 1, coarse first, such as 6,5,4,1.")
     ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            help="Noise that each stage lays on at strength 1 and takes away again, such as 0,0.1,0.2 (2 would be "
+            "black to white); with it a model trained --from-noise translates."
+        ),
+    ] = None,
+    source_name: Annotated[str | None, typer.Option(help="What it translates, in a word or two.")] = None,
 ) -> None:
-    """Write a model to a file of its own, with another default strength, reach or step budget if wanted."""
+    """Write a model to a file of its own, with another default strength, reach, step budget or noise if wanted."""
     with _sentences():
         from dataclasses import replace
 
@@ -979,18 +988,32 @@ def export_model(
             config = replace(config, strength=strength)
         if reach is not None:
             config = replace(config, ladder=replace(config.ladder, reach=reach))
+        if noise is not None and (source_name or config.source) is None:
+            _usage("--noise makes a model that translates; say with --source-name what")
+        if noise is None and source_name is not None and config.source is None:
+            _usage("a model trained from noise translates only with --noise")
+        stages = config.ladder.stages
         if steps is not None:
-            stages = config.ladder.stages
-            try:
-                budget = [int(part) for part in steps.split(",")]
-            except ValueError:
-                budget = []
-            if len(budget) != len(stages):
-                _usage(f"--steps wants {len(stages)} whole numbers with commas between, not {steps}")
-            fitted = tuple(replace(stage, steps=count) for stage, count in zip(stages, budget, strict=True))
-            config = replace(config, ladder=replace(config.ladder, stages=fitted))
+            budget = _for_each_stage("--steps", steps, int, len(stages))
+            stages = tuple(replace(stage, steps=count) for stage, count in zip(stages, budget, strict=True))
+        if noise is not None:
+            amounts = _for_each_stage("--noise", noise, float, len(stages))
+            stages = tuple(replace(stage, noise=amount) for stage, amount in zip(stages, amounts, strict=True))
+        config = replace(config, ladder=replace(config.ladder, stages=stages), source=source_name or config.source)
         save_model(file, energy.state_dict(), config)
         typer.echo(file)
+
+
+def _for_each_stage(option: str, text: str, kind: type[Number], count: int) -> list[Number]:
+    """Numbers with commas between, one for each stage of a ladder."""
+    try:
+        numbers = [kind(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        what = "whole numbers" if kind is int else "numbers"
+        _usage(f"{option} wants {count} {what} with commas between, not {text}")
+    return numbers
 
 
 def _model_at_hand(model: str) -> None:

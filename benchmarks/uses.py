@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from models.langevin import slope
 from translate import Translator
 from translate.calibration import usual
 from translate.outliers import PERCENTS, distance, statistics
 from translate.pictures import read_training_folder
 from translate.restore import denoise, inpaint
-from translate.slope import slope
 from translate.squeeze import SqueezeFeatures, as_tensor, nearby_features
 
 try:
@@ -141,7 +141,7 @@ def outlying(translator: Translator, inside: Sequence[Pixels], others: Mapping[s
         found: dict[str, NDArray[np.floating]] = {}
         for number, stage in enumerate(ladder.stages):
             small = torch.nn.functional.adaptive_avg_pool2d(x, stage.resolution)
-            parts = [slope(energy, part, stage.resolution) for part in small.split(32)]
+            parts = [slope(energy.at(stage.resolution), part) for part in small.split(32)]
             usual_energy = means[112 * number :][:16].mean()
             found[f"energy, {stage.resolution} px"] = torch.cat([e for e, _ in parts]).numpy()
             found[f"energy, {stage.resolution} px, two-sided"] = np.abs(

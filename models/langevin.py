@@ -13,6 +13,7 @@ apples come out mottled.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.energy import EnergyFunction
-from models.schedule import Ladder
+from models.schedule import Ladder, Stage
 
 
 def to_tone(x: Tensor, reach: float) -> Tensor:
@@ -69,15 +70,47 @@ def chain(
     `generator`, so that a seed means the same on every device.
     """
     for _ in range(steps):
-        x = from_tone(z, reach).detach().requires_grad_()
-        with torch.enable_grad():
-            energies = energy(x)
-            (slope,) = torch.autograd.grad(energies.sum(), x)
-        z = z.detach() - step_size * slope
+        energies, gradient = slope(energy, from_tone(z, reach))
+        z = z.detach() - step_size * gradient
         if noise:
             z = z + noise * torch.randn(z.shape, generator=generator).to(z)
         z = z.clamp(min=-1)
-        yield z, energies.detach()
+        yield z, energies
+
+
+def renew(
+    energy: EnergyFunction, z: Tensor, stage: Stage, *, reach: float, generator: torch.Generator | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """A stage that lays noise on z (B, 3, H, W) and takes it away again: new texture grows in its place.
+
+    The energy has learned that a noisy picture's clean one lies `walk` down its slope (Vincent, 2011). Each step goes
+    step_size / walk of the way and lays on what is then missing to the noise that is due, which falls linearly to none:
+    annealed Langevin dynamics (Song & Ermon, NeurIPS 2019; started at a picture: Meng et al., ICLR 2022). Yields (the
+    CLEAN picture that the slope points to, energy (B,) of the noisy state before the step). Pure, as `chain` is.
+    """
+
+    def gaussian() -> Tensor:
+        return torch.randn(z.shape, generator=generator).to(z)
+
+    white = float(to_tone(torch.ones(()), reach))
+    share = min(1.0, stage.step_size / stage.walk)
+    now, state = stage.noise, (z + stage.noise * gaussian()).clamp(-1, white)
+    for index in range(stage.steps):
+        energies, gradient = slope(energy, from_tone(state, reach))
+        yield (state - stage.walk * gradient).clamp(-1, white), energies
+        due = stage.noise * (1 - (index + 1) / stage.steps)
+        missing = math.sqrt(max(0.0, due**2 - ((1 - share) * now) ** 2))
+        state = (state - stage.step_size * gradient + missing * gaussian()).clamp(-1, white)
+        now = due
+
+
+def slope(energy: EnergyFunction, x: Tensor) -> tuple[Tensor, Tensor]:
+    """E (B,) and dE/dx (B, 3, H, W) of pictures (B, 3, H, W) in [-1, 1], without graphs."""
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        energies = energy(x)
+        (gradient,) = torch.autograd.grad(energies.sum(), x)
+    return energies.detach(), gradient
 
 
 def climb(
@@ -98,9 +131,12 @@ def climb(
         if number:
             z = enlarge(z) if sources is None else sources[number] + enlarge(z - sources[number - 1])
         energy = energy_at(stage.resolution)
-        steps = chain(
-            energy, z, stage.steps, stage.step_size, reach=ladder.reach, noise=ladder.noise, generator=generator
-        )
+        if stage.noise:
+            steps = renew(energy, z, stage, reach=ladder.reach, generator=generator)
+        else:
+            steps = chain(
+                energy, z, stage.steps, stage.step_size, reach=ladder.reach, noise=ladder.noise, generator=generator
+            )
         for index, (z, energies) in enumerate(steps):
             yield Step(z, energies, stage.resolution, index)
 

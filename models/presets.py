@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from models.energy import EnergyConfig
 from models.schedule import Curriculum, Ladder, Phase, Stage
 from models.training import TrainingConfig
@@ -16,24 +18,62 @@ _STAGES = {
     256: (Stage(256, steps=4, step_size=64), Phase(iterations=2000, batch=8, learning_rate=5e-4)),
 }
 
+# The way back from noise is learned without a game between two players: it gets better for as long as it goes on. Of
+# whole pictures the first stage must learn what is where, of close-ups only texture.
+_FROM_NOISE = {
+    16: Phase(iterations=7000, batch=32, learning_rate=1e-3),
+    32: Phase(iterations=3500, batch=16, learning_rate=7e-4),
+    64: Phase(iterations=2500, batch=16, learning_rate=5e-4),
+    128: Phase(iterations=2500, batch=8, learning_rate=5e-4),
+    256: Phase(iterations=2500, batch=8, learning_rate=5e-4),
+}
+_CLOSE_UPS_FROM_NOISE = {
+    16: Phase(iterations=3000, batch=16, learning_rate=1e-3),
+    32: Phase(iterations=2500, batch=8, learning_rate=7e-4),
+    64: Phase(iterations=2500, batch=8, learning_rate=5e-4),
+    128: Phase(iterations=2500, batch=8, learning_rate=5e-4),
+    256: Phase(iterations=2500, batch=8, learning_rate=5e-4),
+}
+
 
 def preset(finest: int, seed: int = 0, zoom: int = 1, from_noise: bool = False) -> TrainingConfig:
     """The training of a model for `finest` px: 64, 128 or 256. Raises ValueError for others.
 
-    zoom: 1 for things, seen whole; 2 or 4 for styles and textures, seen from near. from_noise: for models that restore
-    and judge (see TrainingConfig).
+    zoom: 1 for things, seen whole; 2 or 4 for styles and textures, seen from near. from_noise: for models that restore,
+    judge, or lay texture on pictures (see TrainingConfig).
     """
     if zoom not in (1, 2, 4):
         raise ValueError(f"zoom must be 1, 2 or 4, not {zoom}")
     if finest not in (64, 128, 256):
         raise ValueError(f"there are presets for 64, 128 and 256 px, not {finest}")
     stages, phases = zip(*(pair for resolution, pair in _STAGES.items() if resolution <= finest), strict=True)
+    if from_noise:
+        return _from_noise(stages, seed, zoom)
     return TrainingConfig(
         EnergyConfig(coarsest=16, finest=finest),
         Curriculum(Ladder(stages), phases),
         seed=seed,
         zoom=zoom,
-        from_noise=from_noise,
         penalty=0.25 * zoom,  # textures make an energy steeper than things do: at .25 a zoom of 4 blew up
         bfloat16_up_to=128,
+    )
+
+
+def _from_noise(stages: tuple[Stage, ...], seed: int, zoom: int) -> TrainingConfig:
+    phases = _FROM_NOISE if zoom == 1 else _CLOSE_UPS_FROM_NOISE
+    finest = stages[-1].resolution
+    return TrainingConfig(
+        # Close-ups are walked on at several times their training size, where width costs most.
+        EnergyConfig(coarsest=16, finest=finest, width=32 if zoom == 1 else 16),
+        Curriculum(
+            # A chain of the ladder's length goes twice as far as one step back to the clean picture. That way is
+            # learned in pixels: a reach so far off leaves tones no different from them.
+            Ladder(tuple(replace(s, walk=s.steps * s.step_size / 2) for s in stages), reach=10.0),
+            tuple(phases[stage.resolution] for stage in stages),
+        ),
+        seed=seed,
+        zoom=zoom,
+        from_noise=True,
+        ema=0.998,
+        sheet_every=500,
     )

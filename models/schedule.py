@@ -11,11 +11,18 @@ MAX_STRENGTH = 2.0
 
 @dataclass(frozen=True)
 class Stage:
-    """One resolution of the chain: `steps` downhill steps of size `step_size` on pictures of `resolution` px."""
+    """One resolution of the chain: `steps` downhill steps of size `step_size` on pictures of `resolution` px.
+
+    walk: for energies that learned the way back from noise, how far down the slope a noisy picture's clean one lies; 0
+    for the others. noise: standard deviation, on the [-1, 1] scale, of the Gaussian noise that the stage lays on the
+    state where it begins and whose place new texture takes; needs a walk (see langevin.renew).
+    """
 
     resolution: int
     steps: int = 10
     step_size: float = 4.0
+    walk: float = 0.0
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         if type(self.resolution) is not int or type(self.steps) is not int:
@@ -26,6 +33,12 @@ class Stage:
             raise ValueError(f"a stage takes 0 to 1000 steps, not {self.steps}")
         if not 0 < self.step_size <= 1000:
             raise ValueError(f"the step size must lie in (0, 1000], not {self.step_size}")
+        if not 0 <= self.walk <= 100_000:
+            raise ValueError(f"a stage's walk must lie in 0..100000, not {self.walk}")
+        if not 0 <= self.noise <= 1:
+            raise ValueError(f"a stage's noise must lie in 0..1, not {self.noise}")
+        if self.noise and not self.walk:
+            raise ValueError("only a model that learned the way back from noise can lay noise on a picture")
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,11 @@ class Ladder:
             raise ValueError(f"noise must lie in 0..1, not {self.noise}")
 
     @property
+    def random(self) -> bool:
+        """Whether a seed decides where its chains lead."""
+        return self.noise > 0 or any(stage.noise > 0 for stage in self.stages)
+
+    @property
     def finest(self) -> int:
         """Resolution of the last stage, in pixels."""
         return self.stages[-1].resolution
@@ -66,14 +84,19 @@ class Ladder:
         return replace(self, stages=tuple(s for s in self.stages if s.resolution <= resolution))
 
     def with_steps(self, strength: float = 1.0, steps: int | None = None) -> Ladder:
-        """The ladder with strength x (`steps`, or the steps it was trained with) on every stage, rounded.
+        """The ladder with strength x (`steps`, or the steps it was trained with) on every stage, rounded; with strength
+        x the noise, too, that they are to take away.
 
         Raises ValueError where strength lies outside 0..2.
         """
         if not 0 <= strength <= MAX_STRENGTH:
             raise ValueError(f"strength must lie between 0 and {MAX_STRENGTH:g}, not {strength:g}")
-        stages = (replace(s, steps=round(strength * (s.steps if steps is None else steps))) for s in self.stages)
-        return replace(self, stages=tuple(stages))
+
+        def fitted(stage: Stage) -> Stage:
+            count = round(strength * (stage.steps if steps is None else steps))
+            return replace(stage, steps=count, noise=min(1.0, strength * stage.noise))
+
+        return replace(self, stages=tuple(map(fitted, self.stages)))
 
 
 def ladder_from_dict(data: Mapping[str, Any]) -> Ladder:

@@ -45,7 +45,8 @@ class TrainingConfig:
     penalty_every: iterations between two updates that look at it. overshoot: weight of the ranking of target pictures
     below overshot ones (see objective.py), for chains that start at sources. zoom: training looks at crops with
     1 / zoom of a picture's sides; at 1 an energy learns what whole pictures show, at more it learns textures.
-    from_noise: learn the way back from noise laid on targets (objective.denoising) in the place of chains.
+    from_noise: learn the way back from noise laid on targets (objective.denoising) in the place of chains; every stage
+    of the ladder then needs a walk.
     data_noise: standard deviation of the noise on target and source pictures, on the [-1, 1] scale. shortest, longest:
     the steps of a training chain are the ladder's times a number drawn from this range, so that the energy also learns
     where long chains lead, and a larger strength at use stays in known country. ema: decay of the averaged weights
@@ -70,6 +71,10 @@ class TrainingConfig:
     ema: float = 0.995
     sheet_every: int = 100
     bfloat16_up_to: int = 0
+
+    def __post_init__(self) -> None:
+        if self.from_noise and not all(stage.walk for stage in self.curriculum.ladder.stages):
+            raise ValueError("to learn the way back from noise, every stage of the ladder needs a walk")
 
     @property
     def picture_size(self) -> int:
@@ -243,7 +248,7 @@ class Trainer:
             sources = tone_pyramid(reference, ladder)
             start = sources[0]
         energy_at = self._energies(self.sampler, ladder.finest, position.beta, config.bfloat16_up_to)
-        generator = self.processes.generator() if ladder.noise else None
+        generator = self.processes.generator() if ladder.random else None
         ends = {s.resolution: s.z for s in climb(energy_at, ladder, start, sources, generator)}
         targets_at = tone_pyramid(target, ladder)
         draws = []
@@ -311,8 +316,7 @@ class Trainer:
     def _term(self, energy: EnergyFunction, draw: Draw, penalty: float) -> Contrast:
         stage = draw.stage
         if draw.sigma is not None:
-            # A chain of the ladder's length goes twice as far as one step back to the clean picture.
-            return denoising(energy, draw.target, draw.end, draw.sigma, 0.5 * stage.steps * stage.step_size)
+            return denoising(energy, draw.target, draw.end, draw.sigma, stage.walk)
         weight = penalty * stage.step_size
         return contrast(energy, draw.target, draw.end, weight, draw.overshot, self.config.overshoot)
 

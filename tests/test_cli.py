@@ -335,7 +335,10 @@ def test_an_exported_model_keeps_its_weights_and_takes_another_strength(tiny_mod
     assert run("models", "export", tiny_model, tmp_path / "quick.safetensors", "--steps", fewer).exit_code == 0
     quick = json.loads(run("models", "show", tmp_path / "quick.safetensors").stdout)
     assert all(stage["steps"] == 1 for stage in quick["ladder"]["stages"])
+    noise = ",".join("0.1" for _ in stages)
+    assert run("models", "export", tiny_model, tmp_path / "x.safetensors", "--noise", noise).exit_code == 1
     for wrong in ("1", "1,x", fewer + ",1"):
+        assert run("models", "export", tiny_model, tmp_path / "x.safetensors", "--noise", "0.1,x").exit_code == 2
         assert run("models", "export", tiny_model, tmp_path / "x.safetensors", "--steps", wrong).exit_code == 2
     assert run("models", "export", tiny_model, tmp_path / "mine.bin").exit_code == 2
     assert run("models", "export", tiny_model, tmp_path / "zero.safetensors", "--strength", 0).exit_code == 1

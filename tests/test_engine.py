@@ -49,9 +49,10 @@ def test_the_same_call_gives_the_same_bytes(translator: Translator, photo: Path)
     assert first.energies == second.energies
 
 
-def test_a_seed_decides_where_the_chain_has_noise(tmp_path: Path, photo: Path) -> None:
+@pytest.mark.parametrize("ladder", [Ladder((Stage(16, 3),), noise=0.05), Ladder((Stage(16, 3, walk=6.0, noise=0.1),))])
+def test_a_seed_decides_where_the_chain_has_noise(ladder: Ladder, tmp_path: Path, photo: Path) -> None:
     network = EnergyConfig(coarsest=16, finest=16, width=4, widest=8)
-    config = ModelConfig(network, Ladder((Stage(16, 3),), noise=0.05), source="a", target="b")
+    config = ModelConfig(network, ladder, source="a", target="b")
     save_model(tmp_path / "noisy.safetensors", Energy(network).state_dict(), config)
     noisy = Translator.load(tmp_path / "noisy.safetensors", device="cpu")
     one, again, other = (noisy(photo, seed=seed).picture.tobytes() for seed in (1, 1, 2))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.energy import EnergyFunction
-from models.langevin import chain, climb, enlarge, from_tone, to_tone, tone_pyramid, uniform_start
+from models.langevin import chain, climb, enlarge, from_tone, renew, to_tone, tone_pyramid, uniform_start
 from models.schedule import Ladder, Stage
 
 FAR = 1e4  # white is so far away that tones are pixels
@@ -98,6 +98,26 @@ def test_langevin_noise_has_the_spread_on_paper() -> None:
     generator = torch.Generator().manual_seed(0)
     *_, (z, _) = chain(bowl, torch.zeros(8, 3, 64, 64), 60, a, reach=FAR, noise=s, generator=generator)
     assert z.std().item() == pytest.approx(s / math.sqrt(1 - (1 - a) ** 2), rel=0.02)
+
+
+def test_laid_noise_is_taken_away_on_a_straight_line_and_each_step_sees_the_clean_picture() -> None:
+    """Where the only clean picture is black (0), the slope of E = |x|^2 / 2 is the noise itself, so that walk = 1."""
+    spreads: list[float] = []
+
+    def watched(x: Tensor) -> Tensor:
+        spreads.append(x.detach().std().item())
+        return bowl(x)
+
+    stage = Stage(16, steps=5, step_size=0.5, walk=1.0, noise=0.1)
+    generator = torch.Generator().manual_seed(0)
+    for clean, _ in renew(watched, torch.zeros(4, 3, 64, 64), stage, reach=FAR, generator=generator):
+        torch.testing.assert_close(clean, torch.zeros(4, 3, 64, 64))
+    assert spreads == pytest.approx([0.1, 0.08, 0.06, 0.04, 0.02], rel=0.02)
+
+
+def test_only_a_stage_that_steps_lays_noise() -> None:
+    resting = ladder(Stage(8, 2, 0.1, walk=1.0, noise=0.5)).with_steps(0)
+    assert list(climb(lambda resolution: bowl, resting, torch.zeros(1, 3, 8, 8))) == []
 
 
 def test_the_change_of_a_coarse_stage_is_carried_up() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -43,6 +43,8 @@ def test_beta_rises_over_the_first_half_of_a_phase_and_the_first_phase_has_none(
         lambda: Stage(4),
         lambda: Stage(16, steps=-1),
         lambda: Stage(16, step_size=0),
+        lambda: Stage(16, noise=0.1),
+        lambda: Stage(16, walk=8.0, noise=2),
         lambda: Phase(0, 1),
         lambda: Curriculum(LADDER, (Phase(1, 1),)),
     ],
@@ -60,6 +62,21 @@ def test_a_ladder_survives_its_dictionary() -> None:
 def test_presets_end_at_their_size(finest: int) -> None:
     config = preset(finest)
     assert config.curriculum.ladder.finest == config.network.finest == finest
+
+
+def test_strength_is_the_noise_that_is_laid_too() -> None:
+    noisy = Ladder((Stage(16, 4, 2.0, walk=4.0, noise=0.2), Stage(32, 4)))
+    assert [noisy.random, LADDER.random, replace(LADDER, noise=0.1).random] == [True, False, True]
+    assert [(s.steps, s.noise) for s in noisy.with_steps(0.5).stages] == [(2, 0.1), (2, 0.0)]
+    assert not noisy.with_steps(0).random
+
+
+@pytest.mark.parametrize("zoom", [1, 4])
+def test_presets_from_noise_say_how_far_the_way_back_is(zoom: int) -> None:
+    stages = preset(64, zoom=zoom, from_noise=True).curriculum.ladder.stages
+    assert [s.walk for s in stages] == [s.steps * s.step_size / 2 for s in stages]
+    with pytest.raises(ValueError, match="walk"):
+        replace(preset(64), from_noise=True)
 
 
 def test_an_unknown_preset_is_refused() -> None:

@@ -244,7 +244,7 @@ def test_arrays_that_are_no_pictures_are_refused(wrong: np.ndarray) -> None:
 
 def test_trained_from_noise_a_step_down_the_slope_cleans_a_picture(tmp_path: Path) -> None:
     config = replace(
-        CONFIG, from_noise=True, curriculum=Curriculum(Ladder((Stage(8, 2),)), (Phase(60, 8, 3e-3),)),
+        CONFIG, from_noise=True, curriculum=Curriculum(Ladder((Stage(8, 2, walk=4.0),)), (Phase(60, 8, 3e-3),)),
         network=EnergyConfig(coarsest=8, finest=8, width=4, widest=8),
     )  # fmt: skip
     learner = trainer(tmp_path, config=config, source=None)
@@ -253,5 +253,5 @@ def test_trained_from_noise_a_step_down_the_slope_cleans_a_picture(tmp_path: Pat
     noisy = (clean + 0.3 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
     x = noisy.clone().requires_grad_()
     (slope,) = torch.autograd.grad(learner.average(x).sum(), x)
-    cleaned = noisy - 0.5 * 2 * 4.0 * slope
+    cleaned = noisy - 4.0 * slope
     assert (cleaned - clean).square().mean() < 0.8 * (noisy - clean).square().mean()

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from cli import app
 from models.checkpoint import ModelConfig, load_model, save_model
 from models.energy import Energy, EnergyConfig
+from models.langevin import slope
 from models.schedule import Ladder, Stage
 from translate import Translator
 from translate import restore as restoring
@@ -23,7 +24,7 @@ from translate.calibration import NotCalibrated, calibrate, usual, walk
 from translate.generate import generate, interpolate, sheet
 from translate.outliers import PERCENTS, Usual, distance, score
 from translate.restore import denoise, guess_noise, inpaint
-from translate.slope import slope, slope_anywhere
+from translate.slope import slope_anywhere
 
 
 def pictures(count: int = 20, size: int = 32) -> np.ndarray:
@@ -78,7 +79,7 @@ def test_pieces_of_a_large_picture_fit_together(translator: Translator, monkeypa
 
 def test_the_slope_keeps_no_graph_and_leaves_the_picture_alone(translator: Translator) -> None:
     x = torch.zeros(2, 3, 32, 32)
-    energies, down = slope(translator.energy, x, 32)
+    energies, down = slope(translator.energy.at(32), x)
     assert energies.shape == (2,) and down.shape == x.shape
     assert not (energies.requires_grad or down.requires_grad or x.requires_grad)
 

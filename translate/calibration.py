@@ -21,9 +21,9 @@ from torch.nn import functional as F
 
 from models.checkpoint import ModelConfig
 from models.energy import Energy
+from models.langevin import slope
 from models.schedule import Ladder
 from translate.outliers import Usual, statistics
-from translate.slope import slope
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # of noise, as shares of the full range from black to white
 FEWEST = 16  # pictures: with fewer of them nothing can be called usual
@@ -85,7 +85,7 @@ def _walks(energy: Energy, ladder: Ladder, x: Tensor, seed: int) -> Mapping[str,
         lengths = []
         for sigma in SIGMAS:
             noisy = (clean + 2 * sigma * torch.randn(clean.shape, generator=generator)).clamp(-1, 1)
-            down = torch.cat([slope(energy, part, stage.resolution)[1] for part in noisy.split(_AT_ONCE)])
+            down = torch.cat([slope(energy.at(stage.resolution), part)[1] for part in noisy.split(_AT_ONCE)])
             lengths.append(max(0.0, float(((noisy - clean) * down).sum() / down.square().sum().clamp(min=1e-12))))
         found[str(stage.resolution)] = [float(f"{length:.4g}") for length in lengths]
     return found

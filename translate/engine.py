@@ -149,7 +149,7 @@ class Translator:
         groups: dict[tuple[int, int, int], list[int]] = {}
         for number, photo in enumerate(photos):
             # Noise is drawn for a whole batch: where there is some, a seed must not mean something else in company.
-            company = number if ladder.noise else 0
+            company = number if ladder.random else 0
             groups.setdefault((*_working_shape(photo.rgb.size, ladder, working), company), []).append(number)
         films: list[tuple[Frame, ...]] = [()] * len(photos)
         for members in groups.values():

@@ -17,11 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from models.energy import Energy
-from models.langevin import enlarge
+from models.langevin import enlarge, slope
 from models.schedule import Ladder
 from translate.calibration import SIGMAS, walk
 from translate.restore import needs_noise
-from translate.slope import slope
 
 if TYPE_CHECKING:
     from translate.engine import Translator
@@ -115,7 +114,7 @@ def sample(
         steps = STEPS[min(number, 1)]
         for step in range(steps):
             length = torch.tensor([walks[stage.resolution](sigma) for sigma in left.flatten().tolist()], device=device)
-            rest = length.view(-1, 1, 1, 1) * slope(energy, x, stage.resolution)[1]
+            rest = length.view(-1, 1, 1, 1) * slope(energy.at(stage.resolution), x)[1]
             left = rest.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() / 2
             if step == steps - 1:  # nothing is laid on what the next stage, or somebody's eye, will see
                 x = (x - rest).clamp(-1, 1)

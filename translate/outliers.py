@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.energy import HEAD_RESOLUTION, Energy
+from models.langevin import slope
 from models.schedule import Ladder
 from translate.pictures import Photo, open_picture
-from translate.slope import slope
 
 if TYPE_CHECKING:
     from translate.engine import Picture, Translator
@@ -134,10 +134,9 @@ def score(translator: Translator, picture: Picture) -> Verdict:
     square = np.asarray(ImageOps.fit(rgb, (side, side), Image.Resampling.LANCZOS))
     x = (torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1).to(translator.device)
     far = float(known.judge(statistics(translator.energy, translator.config.ladder, x).cpu().numpy())[0])
-    energies = {
-        stage.resolution: round(float(slope(translator.energy, _pooled(x, stage.resolution), stage.resolution)[0]), 5)
-        for stage in translator.config.ladder.stages
-    }
+    resolutions = [stage.resolution for stage in translator.config.ladder.stages]
+    with torch.no_grad():
+        energies = {r: round(float(translator.energy(_pooled(x, r), r)), 5) for r in resolutions}
     passed = [percent for percent, mark in zip(PERCENTS, known.marks, strict=True) if far > mark]
     percent = 100 if far > known.highest else max(passed, default=0)
     return Verdict(far, percent, percent >= UNUSUAL, energies, _words(percent, known.count, translator.config.target))
@@ -154,7 +153,7 @@ def statistics(energy: Energy, ladder: Ladder, x: Tensor) -> Tensor:
         small = _pooled(x, stage.resolution)
         with torch.no_grad():
             found.append(energy.map(small, stage.resolution).flatten(1))
-        down = slope(energy, small, stage.resolution)[1]
+        down = slope(energy.at(stage.resolution), small)[1]
         steepness = F.adaptive_avg_pool2d(down.square(), HEAD_RESOLUTION).clamp(min=1e-20).log()
         found += [steepness.flatten(1), stage.resolution * F.adaptive_avg_pool2d(down, HEAD_RESOLUTION).flatten(1)]
     return torch.cat(found, dim=1)

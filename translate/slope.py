@@ -1,4 +1,4 @@
-"""The slope of an energy on pictures of any size, and how long a step down it leads back from noise."""
+"""The slope of an energy on pictures of any size."""
 
 from __future__ import annotations
 
@@ -7,21 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.energy import HEAD_RESOLUTION, Energy
+from models.langevin import slope
 
 TILE = 512  # side, in pixels, of the pieces that large pictures are worked on in: bounds the memory
 MARGIN = 64  # what a piece sees beyond its own pixels on each side
-
-
-def slope(energy: Energy, x: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
-    """E and dE/dx of pictures (B, 3, h, w) in [-1, 1] whose sides are multiples of resolution / 4.
-
-    Returns (B,) and (B, 3, h, w), without graphs.
-    """
-    x = x.detach().requires_grad_()
-    with torch.enable_grad():
-        energies = energy(x, resolution)
-        (gradient,) = torch.autograd.grad(energies.sum(), x)
-    return energies.detach(), gradient
 
 
 def slope_anywhere(energy: Energy, x: Tensor, resolution: int) -> Tensor:
@@ -37,7 +26,7 @@ def slope_anywhere(energy: Energy, x: Tensor, resolution: int) -> Tensor:
             bottom, right = min(top + TILE, height), min(left + TILE, width)
             above, before = max(0, top - MARGIN), max(0, left - MARGIN)
             piece = x[..., above : min(bottom + MARGIN, height), before : min(right + MARGIN, width)]
-            part = slope(energy, _to_cells(piece, cell), resolution)[1]
+            part = slope(energy.at(resolution), _to_cells(piece, cell))[1]
             found[..., top:bottom, left:right] = part[..., top - above : bottom - above, left - before : right - before]
     return found
 
