@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import ctypes
-import io
 import os
 import signal
 import sys
@@ -31,26 +29,26 @@ except ImportError:
 
 import gradio as gr
 import gradio.component_meta
-from gradio.media import get_image
 from gradio.utils import get_upload_folder
-from PIL import Image, ImageOps
 
 from models.zoo import shipped
-from translate.engine import Translator
 from translate.film import Film
 from translate.pictures import BadPicture
 from translate.saliency import energy_curve
+from translate.showcase import Exhibit, exhibit, side_by_side
 from translate.studio import KEPT, MAX_PICTURES, Batch, Moment, Studio
 from translate.turns import Busy
 
 SAMPLES = Path(__file__).parent / "samples"
-BORROWED = {"photo": "tower.jpg", "cat": "cheetah1.jpg"}  # pictures that come with gradio, for domains without samples
+GRADIO_S = Path(gr.__file__).parent / "media_assets" / "images"  # pictures that come with gradio, if they still do
+BORROWED = {"photo": GRADIO_S / "tower.jpg", "cat": GRADIO_S / "cheetah1.jpg"}  # for kinds without samples of our own
 MAX_FILE = "20mb"
 VIGOUR = [("Gentle", 0.6), ("Usual", 1.0), ("Bold", 1.2)]  # relative to the model's own strength
 STAGES = ("colours", "shapes", "details", "texture")  # what the stages of a chain work on, coarse first
 M_ARENA_MAX = -8  # glibc's malloc.h
 LATER = ["later"]  # hides; visible=False would also lose, now and then, what is sent together with visible=True
-READY = "An example. Choose a photo, press **Translate** and watch it change."
+READY = "An example: drag the handle. Then take a photo, press **Translate** and watch it change."
+READY_WITHOUT = "Drop a photo, press **Translate** and watch it change."
 
 Updates = dict[Any, Any]  # component -> its new value or properties
 ON, OFF = {"interactive": True, "__type__": "update"}, {"interactive": False, "__type__": "update"}
@@ -124,46 +122,26 @@ def given(path: str | None) -> Path:
 # --- what is shown -----------------------------------------------------------
 
 
-def samples_of(domain: str | None) -> list[Path]:
-    """Pictures of a domain that may be shown: our own, else one that comes with gradio."""
-    word = (domain or "").lower().rstrip("s")
-    own = sorted(SAMPLES.glob(f"{word}*.jpg")) if word else []
-    return own or ([Path(get_image(BORROWED[word]))] if word in BORROWED else [])
-
-
-def before_and_after(translator: Translator, side: int, sample: int) -> tuple[Image.Image, Image.Image] | None:
-    """A sample of the source, longer side `side` px, and what becomes of it; None where there is no sample."""
-    samples = samples_of(translator.config.source)
-    if not samples:
-        return None
-    with Image.open(samples[sample % len(samples)]) as picture:
-        before = ImageOps.fit(picture.convert("RGB"), (side, side * 2 // 3))
-    return before, translator(before, size=translator.config.working // (2 if side < 480 else 1)).picture
-
-
-def card(translator: Translator) -> str:
-    """A sample of the source, its right half translated, for CSS."""
-    pair = before_and_after(translator, 240, sample=0)
-    if pair is None:
-        return "none"
-    before, after = pair
-    before.paste(after.crop((120, 0, 240, 160)), (120, 0))
-    stream = io.BytesIO()
-    before.save(stream, "JPEG", quality=85)
-    return f"url(data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()})"
-
-
-def style(translators: Sequence[Translator]) -> str:
-    cards = (
-        f"#direction label:nth-of-type({number})::before {{ background-image: {card(translator)} }}"
-        for number, translator in enumerate(translators, 1)
-    )
-    return "\n".join([STYLE, *cards])
+def style(exhibits: Sequence[Exhibit]) -> str:
+    """The looks, with a picture for each direction; only the examples of the chosen one are there to be taken."""
+    rules = [STYLE, f"#direction {{ --cards: {len(exhibits)} }}"]
+    last = 0
+    for number, shown in enumerate(exhibits, 1):
+        first, last = last + 1, last + len(shown.examples)
+        rules.append(f"#direction label:nth-of-type({number})::before {{ {shown.card} }}")
+        others = f" .gallery-item:not(:nth-child(n + {first}):nth-child(-n + {last}))" if shown.examples else ""
+        chosen = f"#direction label:nth-of-type({number}).selected"
+        rules.append(f"body:has({chosen}) #examples{others} {{ display: none !important }}")
+    return "\n".join(rules)
 
 
 def stage_name(film: Film, stage: int) -> str:
     count = len(film.translator.config.ladder.stages)
     return STAGES[round(stage * (len(STAGES) - 1) / max(1, count - 1))]
+
+
+def ready(shown: Exhibit) -> str:
+    return READY if shown.shown else READY_WITHOUT
 
 
 def line(ahead: int) -> str:
@@ -198,42 +176,42 @@ def curve(film: Film, step: int) -> str:
 
 def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
     """The page for some models, by default all that are shipped, and what its launch() wants to be given."""
-    studio = Studio(models or shipped(), Path(get_upload_folder()) / "results", lend_gpu)
-    directions = [
-        (f"{(t.config.source or name).capitalize()} → {t.config.target}", name)
-        for name, t in studio.translators.items()
-    ]
-    examples = [(str(path), name) for name, t in studio.translators.items() for path in samples_of(t.config.source)]
+    studio = Studio(models or side_by_side(shipped()), Path(get_upload_folder()) / "results", lend_gpu)
+    exhibits = {name: exhibit(studio, t, SAMPLES, BORROWED) for name, t in studio.translators.items()}
+    directions = [(shown.label, name) for name, shown in exhibits.items()]
+    examples = [str(path) for shown in exhibits.values() for path in shown.examples]
+    opening = next(iter(exhibits.values()))
 
     with gr.Blocks(title="cf-translate", delete_cache=(KEPT // 3, KEPT)) as page:
-        gr.Markdown(
-            "# One step at a time\nYour photo turns into another kind of picture, step by step. "
-            "Watch it change, stop it anywhere, and keep the step you like best.",
-            elem_id="intro",
-        )
-        direction = gr.Radio(directions, value=directions[0][1], label="What shall become what?", elem_id="direction")
+        with gr.Row(elem_id="top"):
+            gr.Markdown(
+                "# Turn a photo into something else\nChoose what becomes what, drop a photo, and watch it change. "
+                "Stop it anywhere, keep the step you like best.",
+                elem_id="intro",
+            )
+            direction = gr.Radio(directions, value=opening.name, label="What becomes what?", show_label=False,
+                                 elem_id="direction")  # fmt: skip
         with gr.Tab("One photo"), gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 photo = PhotoInput(
-                    type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Your photo",
-                    placeholder="Drop a photo here\nor click to choose one", buttons=[], height=220, elem_id="photo",
+                    type="filepath", image_mode=None, sources=["upload"], label="Your photo",
+                    placeholder="Drop a photo here\nor click to choose one", buttons=[], height=200, elem_id="photo",
                 )  # fmt: skip
                 chosen = gr.Dataset(
-                    components=[gr.Image(visible=False)], samples=[[path] for path, _ in examples], type="index",
-                    label="… or take one of ours", visible=bool(examples), elem_id="examples",
+                    components=[gr.Image(visible=False)], samples=[[path] for path in examples], type="index",
+                    samples_per_page=len(examples) or 1, label="… or take one of ours", elem_id="examples",
                 )  # fmt: skip
                 vigour = gr.Radio(VIGOUR, value=1.0, label="How strongly?", elem_id="vigour")
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Translate", variant="primary", size="lg", scale=3, min_width=150, elem_id="go")
                     halt = gr.Button("Stop", variant="stop", size="lg", scale=1, min_width=80, interactive=False,
                                      elem_id="halt")  # fmt: skip
-            with gr.Column(scale=7, min_width=300):
-                says = gr.Markdown(READY, elem_id="says", container=False)
+            with gr.Column(scale=7, min_width=300, elem_id="result"):
+                says = gr.Markdown(ready(opening), elem_id="says", container=False)
                 warns = gr.Markdown(elem_id="warns")
                 screen = gr.ImageSlider(
-                    before_and_after(next(iter(studio.translators.values())), 720, sample=1), label="Before and after",
-                    show_label=False, format="jpeg", type="filepath", interactive=False, max_height=390,
-                    buttons=["fullscreen"], elem_id="screen",
+                    opening.shown, label="Before and after", show_label=False, format="jpeg", type="filepath",
+                    interactive=False, max_height=400, buttons=["fullscreen"], elem_id="screen",
                 )  # fmt: skip
                 with gr.Column(elem_classes=LATER) as walked:
                     step = gr.Slider(0, 1, 1, step=1, label="How far?", buttons=[], elem_id="step")
@@ -257,16 +235,28 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
                 go_many = gr.Button(
                     "Translate all", variant="primary", size="lg", scale=3, min_width=150, elem_id="go-many"
                 )
-                halt_many = gr.Button("Stop", variant="stop", size="lg", scale=1, min_width=80, interactive=False)
+                halt_many = gr.Button("Stop", variant="stop", size="lg", scale=1, min_width=80, interactive=False,
+                                      elem_id="halt-many")  # fmt: skip
             says_many = gr.Markdown("Choose a direction above and your photos here.", elem_id="says-many")
             gallery = gr.Gallery(
-                label="Results", columns=3, object_fit="cover", height="auto", buttons=[], visible=False,
+                label="Results", columns=4, object_fit="cover", height="auto", buttons=[], visible=False,
                 elem_id="gallery",
             )  # fmt: skip
             archive = gr.DownloadButton("Download all (zip)", visible=False, elem_id="archive")
         parcel = gr.File(visible=False)  # a file on its way to the visitor's disk
 
-        def take_example(number: int) -> tuple[str, str]:
+        def choose(name: str, path: str | None, request: gr.Request) -> Updates:
+            """A direction: shown by its own example unless there is a walk to see; that of another is taken away."""
+            updates: Updates = {}
+            if path and Path(path).name in [Path(example).name for example in examples]:
+                updates[photo] = None
+            if not studio.watched(request.session_hash or ""):
+                hide = gr.Column(elem_classes=LATER)
+                updates |= {screen: exhibits[name].shown, says: ready(exhibits[name]), warns: "", walked: hide}
+                updates |= {finished: hide}
+            return updates or {warns: gr.skip()}  # gradio takes an empty one for a value
+
+        def take_example(number: int) -> str:
             return examples[number]
 
         def look(path: str | None) -> Any:
@@ -347,7 +337,8 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
         # No limit here: the studio lets in one walk at a time, and its line can say who is busy and be left.
         hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
         aside = {**hidden, "queue": False}
-        chosen.click(take_example, chosen, [photo, direction], **aside)
+        direction.input(choose, [direction, photo], [photo, says, warns, screen, walked, finished], **aside)
+        chosen.click(take_example, chosen, photo, **aside)
         photo.upload(look, photo, photo, **hidden)
         parts = [go, halt, says, warns, screen, walked, step, finished, changed, energies]
         go.click(walk, [photo, direction, vigour], parts, js=LOOK, **hidden)
@@ -363,9 +354,9 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
         add_endpoints(studio, directions)
     page.queue(max_size=60)
     return page, {
-        "theme": THEME, "css": style(list(studio.translators.values())), "max_file_size": MAX_FILE, "ssr_mode": False,
-        "run_history": False, "footer_links": ["api"], "quiet": True, "allowed_paths": [],
-        "state_session_capacity": 200, "max_threads": 16,
+        "theme": THEME, "css": style(list(exhibits.values())), "max_file_size": MAX_FILE, "ssr_mode": False,
+        "run_history": False, "footer_links": ["api"], "quiet": True,
+        "allowed_paths": [str(path) for path in BORROWED.values()], "state_session_capacity": 200, "max_threads": 16,
     }  # fmt: skip
 
 
@@ -456,20 +447,26 @@ STYLE = """
     overflow: clip !important; /* hidden would keep the buttons from sticking */
 }
 .gradio-container > .main { padding: 16px clamp(16px, 4vw, 32px) !important; }
-#intro h1 { font-size: clamp(1.7rem, 7vw, 2.2rem); letter-spacing: -.03em; margin: .4rem 0 .2rem; }
+#top { gap: 12px 32px; align-items: center; }
+#intro { flex: 1 1 380px !important; }
+#intro h1 { font-size: clamp(1.6rem, 6.6vw, 2.1rem); line-height: 1.15; letter-spacing: -.03em; margin: 0 0 .4rem; }
 #intro p { font-size: 1.1rem; color: var(--body-text-color-subdued); }
 .later { display: none !important; }
 #direction, .form:has(> #direction) {
-    background: none; border: none; box-shadow: none; padding: 0; overflow: visible;
+    background: none; border: none; box-shadow: none; padding: 0; overflow: visible !important;
 }
-#direction .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(170px, 44%), 1fr)); gap: 12px; }
+.form:has(> #direction) { flex: 0 1 auto !important; }
+#direction .wrap { display: grid; grid-template-columns: repeat(var(--cards), minmax(0, 220px)); gap: 10px;
+    justify-content: end; }
 #direction label {
-    display: block; padding: 8px; text-align: center; border: 3px solid transparent; border-radius: 14px;
-    background: var(--block-background-fill); color: var(--body-text-color);
+    display: grid; grid-template-columns: 96px 1fr; align-items: center; gap: 10px; padding: 6px; line-height: 1.25;
+    border: 3px solid transparent; border-radius: 14px; background: var(--block-background-fill);
+    color: var(--body-text-color);
 }
 #direction label::before {
-    content: ""; display: block; aspect-ratio: 3 / 2; margin-bottom: 8px; border-radius: 8px;
-    background-size: cover; background-color: var(--primary-200);
+    content: ""; display: grid; place-items: center; aspect-ratio: 3 / 2; border-radius: 8px; overflow: hidden;
+    background-size: cover; background-color: var(--primary-100); color: black; white-space: nowrap;
+    font: 1.5rem "Apple Color Emoji", "Segoe UI Emoji", "Noto Color Emoji", sans-serif; /* no outlines */
 }
 #direction label.selected { border-color: var(--primary-500); font-weight: 600; }
 #direction label:focus-within { outline: 3px solid var(--primary-300); outline-offset: 1px; }
@@ -480,11 +477,13 @@ STYLE = """
     display: grid; place-items: center; padding: 40px; text-align: center; background: var(--block-background-fill);
 }
 #examples .label svg { display: none; }
-#examples > .gallery { display: grid; grid-template-columns: repeat(6, 1fr); gap: 8px; }
+#examples > .gallery { display: grid; grid-template-columns: repeat(3, 1fr); gap: 8px; }
 #examples .gallery-item img, #examples .gallery-item .container {
-    width: 100%; height: 46px; max-width: none; object-fit: cover; border-radius: 8px;
+    width: 100%; height: auto; aspect-ratio: 3 / 2; max-width: none; object-fit: cover; border-radius: 8px;
 }
+#screen:not(:has(img)) { display: none; }
 #gallery .grid-wrap { min-height: 0; max-height: none; }
+#halt:disabled, #halt-many:disabled { display: none; }
 .buttons { position: sticky; bottom: 0; z-index: 60; padding: 8px 0; background: var(--body-background-fill); }
 #says { font-size: 1.1rem; min-height: 1.7rem; scroll-margin-top: 12px; }
 #warns:not(:has(p)) { display: none; }
@@ -497,14 +496,19 @@ STYLE = """
 .icon-button-wrapper:not(:has(button)), footer .divider { display: none !important; }
 @media (max-width: 700px) { /* a phone: room for pictures, and the buttons under the thumb */
     .tabs { padding-bottom: 64px; }
-    #direction label { font-size: .9rem; }
+    #direction .wrap { grid-template-columns: 1fr 1fr; }
+    #intro p { font-size: 1rem; }
+    #direction label { grid-template-columns: 64px 1fr; gap: 8px; font-size: .9rem; }
+    #direction label::before { font-size: 1rem; }
     .buttons { position: fixed; left: 0; right: 0; padding: 10px 16px; box-shadow: 0 -2px 12px rgb(0 0 0 / .15); }
     #keep-picture, #keep-film { font-size: .95rem; padding-inline: 4px; min-height: 44px; }
     #gallery .grid-container { grid-template-columns: 1fr 1fr; }
 }
 """
 LOOK = """(...inputs) => {
-    document.querySelector("#says").scrollIntoView({ block: window.innerWidth < 700 ? "start" : "nearest" });
+    const phone = window.innerWidth < 700;
+    if (phone) document.querySelector("#result").style.minHeight = "80vh"; // so that it can be scrolled to the top
+    document.querySelector("#says").scrollIntoView({ block: phone ? "start" : "nearest" });
     return inputs;
 }"""
 DOWNLOAD = """(file) => {

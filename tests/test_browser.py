@@ -16,6 +16,8 @@ from PIL import Image, ImageChops, ImageStat
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 
 import app  # noqa: E402
+from models import zoo  # noqa: E402
+from tests.test_showcase import more_weights  # noqa: E402
 from translate.engine import Translator  # noqa: E402
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -41,6 +43,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def five(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The page as it is when more directions ship; beside the other one, whose folder for uploads it shares."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "SHIPPED", more_weights(tmp_path_factory.mktemp("weights")))
+        page, options = app.build()
+        _, address, _ = page.launch(prevent_thread_lock=True, **options)
+        yield address
+        page.close()
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     program = os.environ.get("BROWSER_FOR_TESTS") or next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
@@ -52,9 +65,12 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(browser: Any, address: str) -> Iterator[Any]:
+def open_page(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Opens the page, ready for use; at the end nothing may have been asked of anybody else, and no script failed."""
     contexts, foreign, failed = [], [], []
+
+    if "five" in request.fixturenames:
+        address = request.getfixturevalue("five")
 
     def open_page(width: int = 1280, height: int = 900, theme: str = "light") -> Any:
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme))
@@ -226,10 +242,50 @@ def test_a_photo_that_browsers_cannot_show_is_translated_all_the_same(open_page,
 
 def test_a_photo_of_another_kind_gets_a_word_of_advice(open_page):
     page = open_page()
-    take_example(page, 5)  # oranges
-    page.get_by_label("Apples → oranges").check()
+    page.locator("#photo input[type=file]").set_input_files(SAMPLES / "oranges_pile.jpg")
+    page.locator("#photo img").wait_for()
     press(page, "Translate")
     page.get_by_text("This does not look like apples: expect little.").wait_for()
+
+
+def test_a_direction_shows_its_own_examples_and_what_it_does(open_page):
+    page = open_page()
+    first = shown(page)
+    assert page.locator("#examples button:visible").count() == 3
+    take_example(page, 0)
+    page.get_by_label("Oranges → apples").check()
+    page.get_by_text("Drop a photo here").wait_for()  # an apple is of no use any more
+    page.wait_for_function("first => document.querySelectorAll('#screen img')[1].src != first", arg=first[1])
+    assert page.locator("#examples button:visible").count() == 3
+    page.locator("#photo input[type=file]").set_input_files(SAMPLES / "oranges_pile.jpg", timeout=PATIENCE)
+    page.locator("#photo img").wait_for()
+    press(page, "Translate")
+    said(page, "Done")
+    mine = shown(page)
+    page.get_by_label("Apples → oranges").check()
+    page.wait_for_timeout(1000)
+    assert shown(page) == mine  # one's own result stays
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800)], ids=["phone", "desk"])
+def test_there_is_room_for_five_directions_with_examples_and_without(open_page, five, width, height):
+    page = open_page(width, height)
+    cards = page.locator("#direction label")
+    assert cards.count() == 5
+    boxes = [card.bounding_box() for card in cards.all()]
+    assert all(box["width"] > 160 and box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    assert boxes[-1]["y"] + boxes[-1]["height"] < height / 2
+    page.get_by_label("Dogs → cats").check()
+    said(page, "Drop a photo")
+    page.locator("#screen").wait_for(state="hidden")
+    assert not page.locator("#examples").is_visible()
+    page.get_by_label("Photos → Van Gogh").check()
+    said(page, "An example")
+    page.locator("#examples button:visible").click()
+    page.locator("#photo img").wait_for()
+    press(page, "Translate")
+    said(page, "Done")
+    assert not page.locator("#warns").is_visible()  # nobody judges where nothing was fitted
 
 
 def test_several_photos_give_a_gallery_and_a_zip(open_page, tmp_path):
@@ -261,7 +317,7 @@ def test_a_phone_shows_all_of_it_and_fingers_hit_it(open_page):
     page.locator("#energies svg").wait_for()
     page.locator("#changed img").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for name in ("Translate", "Stop", "Save picture", "Save animation"):
+    for name in ("Translate", "Save picture", "Save animation"):
         box = page.get_by_role("button", name=name, exact=True).locator("visible=true").bounding_box()
         assert box["height"] >= 40 and box["x"] >= 0 and box["x"] + box["width"] <= 390
     for part in ("#screen", "#changed", "#energies"):

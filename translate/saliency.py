@@ -181,33 +181,34 @@ def _curve(frames: Sequence[Frame], size: tuple[int, int]) -> Image.Image:
 def energy_curve(frames: Sequence[Frame], chosen: int, names: Sequence[str]) -> str:
     """The energy after every step as an SVG drawing, one line a stage.
 
-    Energies of different stages are different functions, so each line fills the height by itself.
+    Energies of different stages are different functions, so each line fills the height by itself; and all are as wide,
+    so that a stage of two steps has room for its name.
     chosen: the step that is marked, counted from 1; 0 marks none. names: what the stages are called, coarse first.
     The drawing takes its colours from CSS: the text's own, and --curve for the lines.
     """
     if not frames:
         return ""
-    width, height, top, bottom, side = 340, 200, 16, 32, 12
-    x = np.linspace(side, width - side, len(frames) + 1)[1:]
+    width, height, top, bottom, side = 340, 200, 16, 32, 14
+    wide = width / len(names)
     drawn = []
     for stage in sorted({frame.stage for frame in frames}):
         places = [n for n, frame in enumerate(frames) if frame.stage == stage]
         energies = np.array([frames[n].energy for n in places])
         span = float(np.ptp(energies)) or 1.0
+        x = stage * wide + np.linspace(side, wide - side, len(places))
         y = top + (energies.max() - energies) / span * (height - top - bottom)
-        points = " ".join(f"{x[n]:.1f},{level:.1f}" for n, level in zip(places, y, strict=True))
-        middle = (x[places[0]] + x[places[-1]]) / 2
+        points = " ".join(f"{across:.1f},{level:.1f}" for across, level in zip(x, y, strict=True))
         drawn.append(
             f'<polyline points="{points}" fill="none" stroke="var(--curve)" stroke-width="3" stroke-linecap="round" '
             'stroke-linejoin="round"/>'
-            f'<text x="{middle:.1f}" y="{height - 8}" text-anchor="middle">{escape(names[stage % len(names)])}</text>'
+            f'<text x="{(stage + 0.5) * wide:.1f}" y="{height - 8}" text-anchor="middle">{escape(names[stage])}</text>'
         )
         if chosen - 1 in places:
-            level = y[places.index(chosen - 1)]
+            across, level = (axis[places.index(chosen - 1)] for axis in (x, y))
             drawn.append(
-                f'<line x1="{x[chosen - 1]:.1f}" x2="{x[chosen - 1]:.1f}" y1="{top}" y2="{height - bottom + 4}" '
+                f'<line x1="{across:.1f}" x2="{across:.1f}" y1="{top}" y2="{height - bottom + 4}" '
                 'stroke="currentColor" stroke-opacity=".35" stroke-dasharray="3 4"/>'
-                f'<circle cx="{x[chosen - 1]:.1f}" cy="{level:.1f}" r="6" fill="var(--curve)"/>'
+                f'<circle cx="{across:.1f}" cy="{level:.1f}" r="6" fill="var(--curve)"/>'
             )
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" fill="currentColor" font-size="13" '

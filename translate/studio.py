@@ -177,6 +177,11 @@ class Studio:
             raise ValueError("There is no finished walk here any more. Press Translate once again.")
         return film
 
+    def watched(self, visitor: str) -> bool:
+        """Whether a walk of the visitor's is on, or can be gone back to."""
+        film = self._films.take(visitor)
+        return visitor in self._stops or bool(film and film.frames)
+
     def stop(self, visitor: str) -> None:
         """End the visitor's walk after the step that it is at."""
         if stop := self._stops.get(visitor):

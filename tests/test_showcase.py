@@ -1,0 +1,81 @@
+"""What the page shows of each direction, for those that ship and for those to come."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import app
+from models import zoo
+from models.checkpoint import load_model, save_model
+from translate.showcase import Exhibit, exhibit, kind, side_by_side
+from translate.studio import Studio
+
+COMING = {"cat2dog": ("cats", "dogs"), "dog2cat": ("dogs", "cats"), "photo2vangogh": ("photos", "Van Gogh")}
+
+
+def more_weights(folder: Path) -> Path:
+    """A folder as models/weights is to become: the shipped ones, and one of them under the names of others."""
+    for path in zoo.SHIPPED.glob("*.safetensors"):
+        shutil.copy(path, folder)
+    energy, config = load_model(zoo.SHIPPED / "apple2orange.safetensors")
+    for name, (source, target) in COMING.items():
+        save_model(folder / f"{name}.safetensors", energy.state_dict(), replace(config, source=source, target=target))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exhibits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exhibit]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "SHIPPED", more_weights(tmp_path_factory.mktemp("weights")))
+        studio = Studio(side_by_side(zoo.shipped()), tmp_path_factory.mktemp("results"))
+        assert studio.judge(app.SAMPLES / "orange_on_white.jpg", "photo2vangogh") == ""  # nothing was fitted for it
+        assert studio.judge(app.SAMPLES / "orange_on_white.jpg", "apple2orange") != ""
+        return {name: exhibit(studio, t, app.SAMPLES, app.BORROWED) for name, t in studio.translators.items()}
+
+
+def test_weights_in_the_folder_are_all_that_a_direction_needs(exhibits):
+    labels = ["Apples → oranges", "Oranges → apples", "Cats → dogs", "Dogs → cats", "Photos → Van Gogh"]
+    assert [shown.label for shown in exhibits.values()] == labels
+
+
+def test_examples_are_our_own_or_borrowed_or_none(exhibits):
+    assert [path.name[:6] for path in exhibits["apple2orange"].examples] == ["apple_", "apples", "apples"]
+    assert len(exhibits["orange2apple"].examples) == 3
+    assert exhibits["photo2vangogh"].examples == (app.BORROWED["photo"],)
+    assert exhibits["dog2cat"].examples == () and exhibits["dog2cat"].shown is None
+
+
+def test_a_card_has_a_picture_of_before_and_after_or_signs_for_both(exhibits):
+    for name, shown in exhibits.items():
+        assert shown.card.startswith('content: "🐶→🐱"' if name == "dog2cat" else "background-image: url(data:")
+    before, after = exhibits["apple2orange"].shown or pytest.fail("there is an example")
+    assert before.size == after.size == (720, 480)
+    assert before.getpixel((200, 300)) != after.getpixel((200, 300))
+
+
+def test_without_the_borrowed_pictures_a_direction_is_there_all_the_same(tmp_path):
+    studio = Studio(["apple2orange"], tmp_path)
+    shown = exhibit(studio, studio.translators["apple2orange"], tmp_path, {"apple": tmp_path / "gone.jpg"})
+    assert shown.examples == () and shown.shown is None and shown.card == 'content: "🍎→🍊"'
+
+
+def test_an_example_that_the_judge_turns_away_is_none(tmp_path):
+    shutil.copy(app.SAMPLES / "orange_on_white.jpg", tmp_path / "apple_of_sorts.jpg")
+    studio = Studio(["apple2orange"], tmp_path)
+    assert exhibit(studio, studio.translators["apple2orange"], tmp_path, {}).examples == ()
+
+
+def test_opposite_directions_stand_side_by_side():
+    names = ["apple2orange", "cat2dog", "dog2cat", "mine", "orange2apple"]
+    assert side_by_side(names) == ["apple2orange", "orange2apple", "cat2dog", "dog2cat", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "of"), [("Apples", "apple"), ("Van Gogh paintings", "van gogh"), ("../../x", ""), ("", "")]
+)
+def test_the_kind_of_a_domain_is_one_that_is_known(domain, of):
+    assert kind(domain) == of
