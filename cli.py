@@ -399,7 +399,8 @@ def train(
         int | None, typer.Option(help="1: things, seen whole; 2 or 4: styles and textures, seen from near; default: 1.")
     ] = None,
     from_noise: Annotated[
-        bool, typer.Option("--from-noise", help="No chains: learn the way back from noise (without --source).")
+        bool,
+        typer.Option("--from-noise", help="Learn the way back from noise: to restore, or with --source for styles."),
     ] = False,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop in time, with a usable model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on exactly where the run in --out stopped.")] = False,
@@ -422,8 +423,6 @@ def train(
 
     On several processes: torchrun --standalone --nproc-per-node 2 -m cli train ...
     """
-    if source is not None and from_noise:
-        _usage("--from-noise learns from the target alone; leave --source out")
     if resume and (preset, zoom, seed) != (None, None, None):
         _usage("a resumed run keeps its own preset, zoom and seed")
     if preset not in (None, 64, 128, 256):
@@ -452,7 +451,9 @@ def train(
         with joined(pick_device(device)) as (processes, processor):
             with processes.first_ahead():
                 config = (
-                    read_config(out) if resume else training_preset(preset or 128, seed or 0, zoom or 1, from_noise)
+                    read_config(out)
+                    if resume
+                    else training_preset(preset or 128, seed or 0, zoom or 1, from_noise, source is not None)
                 )
                 if not resume and (out / STATE).exists():
                     raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")

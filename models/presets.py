@@ -36,11 +36,13 @@ _CLOSE_UPS_FROM_NOISE = {
 }
 
 
-def preset(finest: int, seed: int = 0, zoom: int = 1, from_noise: bool = False) -> TrainingConfig:
+def preset(
+    finest: int, seed: int = 0, zoom: int = 1, from_noise: bool = False, with_source: bool = True
+) -> TrainingConfig:
     """The training of a model for `finest` px: 64, 128 or 256. Raises ValueError for others.
 
     zoom: 1 for things, seen whole; 2 or 4 for styles and textures, seen from near. from_noise: for models that restore,
-    judge, or lay texture on pictures (see TrainingConfig).
+    judge, or give pictures new texture (see TrainingConfig). with_source: whether there is a source folder.
     """
     if zoom not in (1, 2, 4):
         raise ValueError(f"zoom must be 1, 2 or 4, not {zoom}")
@@ -48,7 +50,8 @@ def preset(finest: int, seed: int = 0, zoom: int = 1, from_noise: bool = False) 
         raise ValueError(f"there are presets for 64, 128 and 256 px, not {finest}")
     stages, phases = zip(*(pair for resolution, pair in _STAGES.items() if resolution <= finest), strict=True)
     if from_noise:
-        return _from_noise(stages, seed, zoom)
+        config = _from_noise(stages, seed, zoom)
+        return _renewing(config) if with_source else config
     return TrainingConfig(
         EnergyConfig(coarsest=16, finest=finest),
         Curriculum(Ladder(stages), phases),
@@ -76,4 +79,21 @@ def _from_noise(stages: tuple[Stage, ...], seed: int, zoom: int) -> TrainingConf
         from_noise=True,
         ema=0.998,
         sheet_every=500,
+    )
+
+
+def _renewing(config: TrainingConfig) -> TrainingConfig:
+    """For chains that lay noise on sources: the same, but that they take part once there is an energy to lead them."""
+    curriculum = config.curriculum
+    stages = tuple(replace(stage, steps=5, noise=0.15) for stage in curriculum.ladder.stages)
+    return replace(
+        config,
+        curriculum=replace(curriculum, ladder=replace(curriculum.ladder, stages=stages)),
+        reach=curriculum.ladder.reach,
+        warm_up=4600,
+        contrast=0.3,
+        penalty=0.0,  # the way back from noise holds the slopes
+        overshoot=0.0,
+        sheet_every=100,
+        bfloat16_up_to=128,
     )

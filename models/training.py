@@ -46,7 +46,8 @@ class TrainingConfig:
     below overshot ones (see objective.py), for chains that start at sources. zoom: training looks at crops with
     1 / zoom of a picture's sides; at 1 an energy learns what whole pictures show, at more it learns textures.
     from_noise: learn the way back from noise laid on targets (objective.denoising) in the place of chains; every stage
-    of the ladder then needs a walk.
+    of the ladder then needs a walk. With a source folder, chains that lay noise on sources and take it away are
+    contrasted with targets as well, by the weight `contrast`, after `warm_up` iterations without.
     data_noise: standard deviation of the noise on target and source pictures, on the [-1, 1] scale. shortest, longest:
     the steps of a training chain are the ladder's times a number drawn from this range, so that the energy also learns
     where long chains lead, and a larger strength at use stays in known country. ema: decay of the averaged weights
@@ -64,6 +65,8 @@ class TrainingConfig:
     overshoot: float = 0.5
     zoom: int = 1
     from_noise: bool = False
+    warm_up: int = 0
+    contrast: float = 1.0
     data_noise: float = 0.01
     shortest: float = 0.75
     longest: float = 1.5
@@ -216,6 +219,9 @@ class Trainer:
         self.guard.look(self.iteration, self.state)
         position = self.config.curriculum.at(self.iteration)
         draws, moved = self._lay_noise(position) if self.config.from_noise else self._draw(position)
+        if self.config.from_noise and self.source is not None and self.iteration >= self.config.warm_up:
+            chained, moved = self._draw(position)
+            draws = draws + chained
         target_energy, chain_energy, penalty, moved_all = self._learn(draws, moved, position)
         progress = Progress(
             self.iteration, total, self.seconds, self.config.curriculum.ladder.stages[position.stage].resolution,
@@ -235,8 +241,7 @@ class Trainer:
         phase = curriculum.phases[position.stage]
         stretch = config.shortest + (config.longest - config.shortest) * torch.rand(()).item()
         whole = curriculum.ladder.up_to(curriculum.ladder.stages[position.stage].resolution)
-        stages = tuple(replace(s, steps=max(1, round(stretch * s.steps))) for s in whole.stages)
-        ladder = replace(whole, stages=stages, reach=config.reach)
+        ladder = replace(whole.with_steps(stretch), reach=config.reach)
         self.sampler.load_state_dict(self._effective())
         targets = self._noisy(self.target.batch(phase.batch, ladder.finest, config.zoom))
         target = share(targets)
@@ -318,7 +323,8 @@ class Trainer:
         if draw.sigma is not None:
             return denoising(energy, draw.target, draw.end, draw.sigma, stage.walk)
         weight = penalty * stage.step_size
-        return contrast(energy, draw.target, draw.end, weight, draw.overshot, self.config.overshoot)
+        found = contrast(energy, draw.target, draw.end, weight, draw.overshot, self.config.overshoot)
+        return replace(found, loss=self.config.contrast * found.loss)
 
     @torch.no_grad()
     def _average(self) -> None:

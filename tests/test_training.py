@@ -242,6 +242,22 @@ def test_arrays_that_are_no_pictures_are_refused(wrong: np.ndarray) -> None:
         Domain(wrong)
 
 
+def test_after_the_warm_up_chains_from_sources_take_part(tmp_path: Path) -> None:
+    """Warming up is training from noise, bit for bit; then chains change what is learned, and the model translates."""
+    stage = Stage(8, 2, walk=4.0, noise=0.1)
+    config = replace(
+        CONFIG, from_noise=True, warm_up=4, curriculum=Curriculum(Ladder((stage,)), (Phase(8, 4, 1e-3),)),
+        network=EnergyConfig(coarsest=8, finest=8, width=4, widest=8),
+    )  # fmt: skip
+    alone, joined = trainer(tmp_path / "alone", config=config, source=None), trainer(tmp_path / "joined", config=config)
+    for iterations, same in ((4, True), (8, False)):
+        for learner in (alone, joined):
+            learner.train(iterations=iterations)
+        (expected, _), (found, model) = (load_model(tmp_path / name / "model.safetensors") for name in ("alone", "joined"))
+        assert all(torch.equal(v, found.state_dict()[k]) for k, v in expected.state_dict().items()) is same
+    assert model.source == "red"
+
+
 def test_trained_from_noise_a_step_down_the_slope_cleans_a_picture(tmp_path: Path) -> None:
     config = replace(
         CONFIG, from_noise=True, curriculum=Curriculum(Ladder((Stage(8, 2, walk=4.0),)), (Phase(60, 8, 3e-3),)),

@@ -158,7 +158,9 @@ def _command(run: Path, config: ModelConfig, training: TrainingConfig) -> str:
         words += ["--from-noise"]
     if training.seed:
         words += ["--seed", str(training.seed)]
-    own = asdict(training) != asdict(preset(training.network.finest, training.seed, training.zoom, training.from_noise))
+    has_source = config.source is not None
+    ready = preset(training.network.finest, training.seed, training.zoom, training.from_noise, has_source)
+    own = asdict(training) != asdict(ready)
     return shlex.join(words) + ("    # with settings of its own" if own else "")
 
 
