@@ -943,11 +943,8 @@ def push_model(
             sizes = ", ".join(f"{path.name} ({path.stat().st_size / 1e3:,.0f} kB)" for path in files)
             _say(f"{sizes} go to {wanted} on the Hub, {'for everybody to see' if public else 'which only you see'}.")
             if not yes:
-                try:
-                    sure = typer.confirm("Send them?", err=True)
-                except typer.Abort:
-                    sure = False
-                if not sure:
+                typer.echo("Send them? [y/N] ", err=True, nl=False)  # typer.confirm would put a space on stdout
+                if sys.stdin.readline().strip().lower() not in ("y", "yes"):
                     _fail("nothing was sent")
             address = push(wanted, Path(place), public=public)
         _say(f"Use it with: cf-translate translate PHOTO -m {wanted}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -158,7 +159,7 @@ def nodes(work: Path, count: int) -> bool:
         other = None
         for _ in range(number - 1):
             other = cluster.add_node(num_cpus=1, object_store_memory=ray_engine.STORE)
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="CRITICAL")
+        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.CRITICAL)
         try:
             target = work / name
             if not lose:

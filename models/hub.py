@@ -142,16 +142,22 @@ def push(name: HubName, folder: Path, *, public: bool = False, message: str = "U
     """Make a repository of the model, the card and what is beside them in `folder`. Returns its address.
 
     A new repository is private, so that only its owner sees it, unless `public`. Pictures of an earlier push that
-    are not in `folder` are deleted there. Raises HubError, also where the repository is public and `public` is not
-    set.
+    are not in `folder` are deleted there, but for its history; so a private one is not made public here. Raises
+    HubError, also where the repository is public and `public` is not set, or the other way round.
     """
     api = HfApi(endpoint=constants.ENDPOINT)
     with _sentences(name, "", doing="sent to"):
         if get_token() is None:
             raise HubError("you are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN")
         with contextlib.suppress(hub_errors.RepositoryNotFoundError):
-            if not (_soon(lambda: api.repo_info(name.repository, timeout=PATIENCE)).private or public):
+            private = _soon(lambda: api.repo_info(name.repository, timeout=PATIENCE)).private
+            if not private and not public:
                 raise HubError(f"{name} is public on the Hub: everybody would see it; say --public if that is meant")
+            if private and public:
+                raise HubError(
+                    f"{name} is private on the Hub, with all that it ever held; its settings there make it public, "
+                    "or take another name"
+                )
         with _quiet():
             address = str(api.create_repo(name.repository, private=not public, exist_ok=True))
             api.upload_folder(

@@ -242,6 +242,13 @@ def test_a_push_to_what_is_public_wants_to_be_told(server: FakeHub, model: bytes
     assert repository.files[FILE_NAME] == model
 
 
+def test_what_is_private_is_not_made_public_with_its_history(server: FakeHub, model: bytes, tmp_path: Path) -> None:
+    repository = server.add("me/mine", {"samples.png": b"mine"}, private=True)
+    with pytest.raises(HubError, match="private on the Hub, with all that it ever held"):
+        push(NAME, folder_of(tmp_path, **{FILE_NAME: model}), public=True)
+    assert repository.private and repository.files == {"samples.png": b"mine"}
+
+
 def test_a_push_that_fails_is_one_sentence(
     server: FakeHub, model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,7 +220,7 @@ def test_the_command_starts_a_ray_of_its_own_and_says_nothing_of_it(tiny_model: 
     bad = bad_files(folder)
     target, report = folder.with_name("target"), folder.with_name("report.jsonl")
     process = start(folder, target, tiny_model, "--engine", "ray", "--report", report)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (3, "12 translated, 1 refused, 9 failed\n")
     assert sorted(line.partition(":")[0] for line in err.splitlines()) == sorted(bad)
     assert len(report.read_text().splitlines()) == len(NAMES) + len(bad)
@@ -234,7 +234,7 @@ def test_a_signal_ends_it_in_good_order(translator: Translator, tiny_model: Path
     process = start(source, target, tiny_model, "--engine", "ray", "--report", report)
     wait_for(target, 70, process)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM
     assert err == "SIGTERM: stopped; the same command goes on from here\n"
     results = [path for path in target.iterdir() if path.suffix == ".png"]

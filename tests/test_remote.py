@@ -247,6 +247,15 @@ def test_names_tell_no_secrets() -> None:
     assert Remote("s3://bucket", "a/b.png").name == "b.png"
     assert Remote("memory://").name == "memory"
     assert Remote("zip://photos::s3://bucket/a.zip").name == Remote("simplecache::s3://bucket/photos").name == "photos"
+    assert "secret" not in repr(Remote("ftp://me:secret@host", "a.png"))
+
+
+@pytest.mark.parametrize(
+    "said", ["ftp://me:secret@host/a", "ftp://me:se@secret@host/a", "no me:secret@host here", "https://host/?a=secret"]
+)
+def test_what_a_store_says_is_passed_on_without_secrets(said: str) -> None:
+    words = remote._words(OSError(said))
+    assert "host" in words and "secret" not in words
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------
@@ -341,6 +350,18 @@ def test_folders_are_made_where_a_store_has_them_but_no_bucket(
         "done"
     }
     assert {"/shop/results", "/shop/results/sub", "/shop/results/sub/deep"} <= set(store.pseudo_dirs)
+
+
+def test_two_may_make_a_folder_at_once(filled: Path, store: type[Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    def slower(self: Store, path: str, **options: Any) -> None:
+        self.pseudo_dirs.append(path)
+        raise FileExistsError(path)
+
+    monkeypatch.setattr(store, "wants_folders", True)
+    monkeypatch.setattr(store, "mkdir", slower)
+    store.pseudo_dirs.append("/shop")
+    Remote("store://shop/results", "sub/a.jpg").put(filled / "a.jpg")
+    assert set(written("results")) == {"sub/a.jpg"}
 
 
 def test_a_dry_run_fetches_only_what_stands_there_already(translator: Translator, filled: Path) -> None:

@@ -151,7 +151,8 @@ def test_nothing_leaves_the_machine_unasked(server: FakeHub, run: Path, answer: 
 
 def test_pictures_leave_it_only_when_told(server: FakeHub, run: Path) -> None:
     (run / CURVES).write_bytes(b"curves")
-    assert cli("models", "push", run, "me/mine", answer="y\n").exit_code == 0
+    result = cli("models", "push", run, "me/mine", answer="y\n")
+    assert (result.exit_code, result.stdout) == (0, f"{server.address}/me/mine\n")
     repository = server.repositories["models", "me/mine"]
     assert {"README.md", FILE_NAME, CURVES} <= set(repository.files)
     assert not {SHEET, "data.json", "state.safetensors"} & set(repository.files)

@@ -4,7 +4,7 @@ fsspec finds the file system by the protocol of the URL; credentials, addresses,
 are that file system's own business, by its own variables and files.
 
 A file comes whole or not at all onto this disk, where pictures.py opens it, and goes up in one piece: in an object
-store nobody sees half of it.
+store nobody sees half of it. Nothing that is said of a place tells what its URL may hold of passwords and tokens.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -32,7 +32,7 @@ class Remote:
     Nothing is open: it may travel to other processes.
     """
 
-    url: str
+    url: str = field(repr=False)  # may hold a password
     inside: str = ""
 
     def __truediv__(self, name: str) -> Remote:
@@ -147,8 +147,13 @@ class Remote:
         system, root = Remote(self.url)._opened()
         for folder in reversed(PurePosixPath(self.inside).parents):
             path = str(PurePosixPath(root) / folder)
-            if "/" in path.strip("/") and not system.isdir(path):
+            if "/" not in path.strip("/") or system.isdir(path):
+                continue
+            try:
                 system.mkdir(path, create_parents=False)
+            except Exception:
+                if not system.isdir(path):  # else another thread or machine was quicker
+                    raise
 
     def check_room(self) -> None:
         """Put an empty hidden file into this folder and take it away: better now than after all the work.
@@ -228,7 +233,7 @@ def _why_not(name: str, kind: str) -> str | None:
 def _words(error: Exception) -> str:
     """What went wrong, on one line, without what in an address is secret."""
     text = " ".join(str(error).split())
-    text = re.sub(r"(://)[^\s/@]*@", r"\1", text)
+    text = re.sub(r"(?<=://)[^\s/]*@|[^\s/'\"]+:[^\s/'\"]+@", "", text)
     text = re.sub(r"\?[^\s'\"]+", "", text)
     if isinstance(error, FileNotFoundError):
         return f"there is no such file, folder or bucket: {text[:200]}"
