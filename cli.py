@@ -971,12 +971,8 @@ def export_model(
         ),
     ] = None,
     source_name: Annotated[str | None, typer.Option(help="What it translates, in a word or two.")] = None,
-    guided: Annotated[
-        bool | None,
-        typer.Option("--guided/--not-guided", help="Carry colours up along the source's edges, or bilinearly."),
-    ] = None,
 ) -> None:
-    """Write a model to a file of its own, with another default strength or chain if wanted."""
+    """Write a model to a file of its own, with another default strength, reach, step budget or noise if wanted."""
     with _sentences():
         from dataclasses import replace
 
@@ -1001,10 +997,7 @@ def export_model(
         if noise is not None:
             amounts = _for_each_stage("--noise", noise, float, len(stages))
             stages = tuple(replace(stage, noise=amount) for stage, amount in zip(stages, amounts, strict=True))
-        ladder = replace(config.ladder, stages=stages)
-        if guided is not None:
-            ladder = replace(ladder, guided=guided)
-        config = replace(config, ladder=ladder, source=source_name or config.source)
+        config = replace(config, ladder=replace(config.ladder, stages=stages), source=source_name or config.source)
         save_model(file, energy.state_dict(), config)
         typer.echo(file)
 

@@ -22,7 +22,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.energy import EnergyFunction
-from models.guided import enlarge_along_edges
 from models.schedule import Ladder, Stage
 
 
@@ -124,17 +123,13 @@ def climb(
     """The coarse-to-fine chain: all stages of the ladder, one after the other.
 
     energy_at: resolution -> energy. start: where the first stage begins, (B, 3, h, w) in tones. sources: the source
-    pictures at every stage's resolution, in tones; the CHANGE that a stage has made to them is carried up, bilinearly
-    or, where the ladder says so, along edges, and added to the next finer ones. Without sources (chains from noise) the
-    state itself is carried up.
+    pictures at every stage's resolution, in tones; the CHANGE that a stage has made to them is carried up and added to
+    the next finer ones. Without sources (chains from noise) the state itself is carried up.
     """
     z = start
     for number, stage in enumerate(ladder.stages):
-        if number and sources is None:
-            z = enlarge(z)
-        elif number and sources is not None:
-            coarse, fine = sources[number - 1 : number + 1]
-            z = fine + (_along_edges(z - coarse, coarse, fine, ladder) if ladder.guided else enlarge(z - coarse))
+        if number:
+            z = enlarge(z) if sources is None else sources[number] + enlarge(z - sources[number - 1])
         energy = energy_at(stage.resolution)
         if stage.noise:
             steps = renew(energy, z, stage, reach=ladder.reach, generator=generator)
@@ -144,11 +139,6 @@ def climb(
             )
         for index, (z, energies) in enumerate(steps):
             yield Step(z, energies, stage.resolution, index)
-
-
-def _along_edges(change: Tensor, coarse: Tensor, fine: Tensor, ladder: Ladder) -> Tensor:
-    # Pixels guide better than tones, whose scale is stretched without bound towards white.
-    return enlarge_along_edges(change, from_tone(coarse, ladder.reach), from_tone(fine, ladder.reach))
 
 
 def tone_pyramid(x: Tensor, ladder: Ladder) -> list[Tensor]:

@@ -45,14 +45,12 @@ class Stage:
 class Ladder:
     """The coarse-to-fine chain: its stages, coarse first, each twice as fine as the one before.
 
-    reach: how stiff white is (see langevin.py). guided: whether a stage's change is carried up along the edges of the
-    source (see guided.py), which is for use, where colours change; or bilinearly, as in training. noise: standard
-    deviation of the Gaussian noise of a step, in tones; 0 makes the chain a deterministic descent.
+    reach: how stiff white is (see langevin.py). noise: standard deviation of the Gaussian noise of a step, in tones; 0
+    makes the chain a deterministic descent.
     """
 
     stages: tuple[Stage, ...]
     reach: float = 1.01
-    guided: bool = False
     noise: float = 0.0
 
     def __post_init__(self) -> None:
@@ -61,8 +59,6 @@ class Ladder:
         for coarse, fine in zip(self.stages, self.stages[1:], strict=False):
             if fine.resolution != 2 * coarse.resolution:
                 raise ValueError("each stage must be twice as fine as the one before")
-        if type(self.guided) is not bool:
-            raise ValueError(f"guided is true or false, not {self.guided}")
         if not 1 < self.reach <= 10:
             raise ValueError(f"reach must lie in (1, 10], not {self.reach}")
         if not 0 <= self.noise <= 1:

@@ -1,7 +1,9 @@
 """Any size: carry a change that was computed on a small copy over to the full-size picture, keeping all its detail.
 
-The change is explained by a local affine transform of the source (models/guided.py), which applied to the full-size
-picture follows its every edge. What the transform cannot express, which is new texture, is enlarged and added.
+The change is explained, in small windows, by a local affine transform of the source (a guided filter with the source as
+its guide: He & Sun, "Fast Guided Filter", 2015, here with a colour guide and regularised towards the identity). Its
+coefficients are smooth, so they enlarge well, and applied to the full-size picture they follow its every edge. What the
+transform cannot express, which is new texture, is enlarged and added.
 """
 
 from __future__ import annotations
@@ -14,10 +16,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.guided import affine_change
-
 EPSILON = 0.3  # variance of pixels below which a window counts as flat
 TILE = 256, 1024  # rows and columns of the full size worked on at a time: bounds the memory, changes nothing else
+
+
+def _box_mean(x: Tensor, radius: int) -> Tensor:
+    """Mean over (2 radius + 1)^2 windows, clipped at the border: (B, C, h, w) -> the same."""
+    # A window never needs to reach past the picture.
+    ry, rx = min(radius, x.shape[-2] - 1), min(radius, x.shape[-1] - 1)
+    return F.avg_pool2d(x, (2 * ry + 1, 2 * rx + 1), stride=1, padding=(ry, rx), count_include_pad=False)
+
+
+def affine_change(source: Tensor, change: Tensor, radius: int, epsilon: float = EPSILON) -> tuple[Tensor, Tensor]:
+    """Fit change ~ A source + b in the windows around every pixel.
+
+    source, change: (1, 3, h, w). Returns A (9, h, w), row by row, and b (3, h, w), both averaged over the windows
+    that a pixel lies in. `epsilon` pulls A to zero, that is the whole transform to the identity.
+    """
+    mean_s, mean_c = _box_mean(source, radius), _box_mean(change, radius)
+    products = _box_mean(torch.einsum("bihw,bjhw->bijhw", source, torch.cat([source, change], 1)).flatten(1, 2), radius)
+    products = products.unflatten(1, (3, 6)) - torch.einsum("bihw,bjhw->bijhw", mean_s, torch.cat([mean_s, mean_c], 1))
+    matrices = products[0].permute(2, 3, 0, 1)  # (h, w, 3, 6)
+    covariance = matrices[..., :3] + epsilon * torch.eye(3)
+    slopes = torch.linalg.solve(covariance, matrices[..., 3:]).permute(3, 2, 0, 1)  # (out, in, h, w)
+    offsets = mean_c[0] - torch.einsum("oihw,ihw->ohw", slopes, mean_s[0])
+    return _box_mean(slopes.flatten(0, 1)[None], radius)[0], _box_mean(offsets[None], radius)[0]
 
 
 def _enlargement(size: int, enlarged: int) -> Tensor:
@@ -46,8 +69,8 @@ def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray
     """
     before = source.float().cpu()
     change = result.float().cpu() - before
-    fitted = affine_change(before, change, max(1, min(source.shape[-2:]) // 32), EPSILON)
-    slopes, offsets = (part[0] for part in fitted)  # (out, in, h, w) and (3, h, w)
+    slopes, offsets = affine_change(before, change, radius=max(1, min(source.shape[-2:]) // 32))
+    slopes = slopes.unflatten(0, (3, 3))  # (out, in, h, w)
     remainder = change[0] - torch.einsum("oihw,ihw->ohw", slopes, before[0]) - offsets
     # For levels of 0..255 in place of [-1, 1]. Enlarging is linear, so all that is added goes together.
     added = 127.5 * (offsets + remainder - slopes.sum(1))
