@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from torch import Tensor
 
+    from models.checkpoint import ModelConfig
+    from models.energy import Energy
     from models.training import Progress, Trainer
     from translate.engine import Result, Translator
     from translate.pictures import Photo
@@ -862,7 +864,7 @@ def list_models(as_json: Json = False) -> None:
                 typer.echo(json.dumps(row))
             else:
                 typer.echo(
-                    f"{name}: {config.source or 'noise'} -> {config.target}, {config.ladder.finest} px, "
+                    f"{name}: {config.source or 'noise'} -> {config.target}, {config.working} px, "
                     f"strength {config.strength:g}, {row['digest']}"
                 )
 
@@ -970,6 +972,7 @@ def export_model(
             "black to white); with it a model trained --from-noise translates."
         ),
     ] = None,
+    finest: Annotated[int | None, typer.Option(help="Leave out all stages finer than this, in pixels.")] = None,
     source_name: Annotated[str | None, typer.Option(help="What it translates, in a word or two.")] = None,
 ) -> None:
     """Write a model to a file of its own, with another default strength, reach, step budget or noise if wanted."""
@@ -990,6 +993,8 @@ def export_model(
             _usage("--noise makes a model that translates; say with --source-name what")
         if noise is None and source_name is not None and config.source is None:
             _usage("a model trained from noise translates only with --noise")
+        if finest is not None:
+            energy, config = _up_to(finest, energy, config)
         stages = config.ladder.stages
         if steps is not None:
             budget = _for_each_stage("--steps", steps, int, len(stages))
@@ -1000,6 +1005,20 @@ def export_model(
         config = replace(config, ladder=replace(config.ladder, stages=stages), source=source_name or config.source)
         save_model(file, energy.state_dict(), config)
         typer.echo(file)
+
+
+def _up_to(finest: int, energy: Energy, config: ModelConfig) -> tuple[Energy, ModelConfig]:
+    """The model without the stages that are finer than `finest` pixels."""
+    from dataclasses import replace
+
+    from models.energy import Energy
+
+    if finest not in (known := [stage.resolution for stage in config.ladder.stages]):
+        _usage(f"--finest wants one of {', '.join(map(str, known))}, not {finest}")
+    network = replace(config.network, finest=finest)
+    smaller = Energy(network)
+    smaller.load_state_dict({name: energy.state_dict()[name] for name in smaller.state_dict()})
+    return smaller, replace(config, network=network, ladder=config.ladder.up_to(finest), calibration={})
 
 
 def _for_each_stage(option: str, text: str, kind: type[Number], count: int) -> list[Number]:

@@ -29,7 +29,7 @@ _FROM_NOISE = {
 }
 _CLOSE_UPS_FROM_NOISE = {
     16: Phase(iterations=3000, batch=16, learning_rate=1e-3),
-    32: Phase(iterations=2500, batch=8, learning_rate=7e-4),
+    32: Phase(iterations=3000, batch=8, learning_rate=7e-4),
     64: Phase(iterations=2500, batch=8, learning_rate=5e-4),
     128: Phase(iterations=2500, batch=8, learning_rate=5e-4),
     256: Phase(iterations=2500, batch=8, learning_rate=5e-4),
@@ -90,7 +90,7 @@ def _renewing(config: TrainingConfig) -> TrainingConfig:
         config,
         curriculum=replace(curriculum, ladder=replace(curriculum.ladder, stages=stages)),
         reach=curriculum.ladder.reach,
-        warm_up=4600,
+        warm_up=5100,
         contrast=0.3,
         penalty=0.0,  # the way back from noise holds the slopes
         overshoot=0.0,

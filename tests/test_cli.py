@@ -335,6 +335,10 @@ def test_an_exported_model_keeps_its_weights_and_takes_another_strength(tiny_mod
     assert run("models", "export", tiny_model, tmp_path / "quick.safetensors", "--steps", fewer).exit_code == 0
     quick = json.loads(run("models", "show", tmp_path / "quick.safetensors").stdout)
     assert all(stage["steps"] == 1 for stage in quick["ladder"]["stages"])
+    assert run("models", "export", tiny_model, tmp_path / "coarse.safetensors", "--finest", 16).exit_code == 0
+    coarse = json.loads(run("models", "show", tmp_path / "coarse.safetensors").stdout)
+    assert (coarse["network"]["finest"], coarse["ladder"]["stages"]) == (16, stages[:1])
+    assert run("models", "export", tiny_model, tmp_path / "x.safetensors", "--finest", 48).exit_code == 2
     noise = ",".join("0.1" for _ in stages)
     assert run("models", "export", tiny_model, tmp_path / "x.safetensors", "--noise", noise).exit_code == 1
     for wrong in ("1", "1,x", fewer + ",1"):
