@@ -224,7 +224,7 @@ def test_shipped_models_load_are_small_and_have_a_card(name: str) -> None:
     path = locate(name)
     _, config = load_model(path)
     assert path.stat().st_size <= 2 * 2**20
-    assert config.ladder.finest >= 64
+    assert config.working >= 64
     text = card(name)
     assert text is not None
     assert digest(path) in text, "the card must be of these very weights"

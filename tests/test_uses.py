@@ -88,7 +88,7 @@ def test_the_walk_of_a_bowl_is_found(translator: Translator, monkeypatch: pytest
     """On E = |x|^2 / 2w around grey, grey pictures with noise lie w down their slope."""
     from translate import calibration
 
-    monkeypatch.setattr(calibration, "slope", lambda energy, x, resolution: (x.sum(dim=(1, 2, 3)), x / 7))
+    monkeypatch.setattr(calibration, "slope", lambda energy, x: (x.sum(dim=(1, 2, 3)), x / 7))
     monkeypatch.setattr(calibration, "statistics", lambda energy, ladder, x: torch.randn(len(x), 3))
     grey = np.full((16, 3, 32, 32), 127, np.uint8)
     config = calibrate(translator.energy, translator.config, grey)
