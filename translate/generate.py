@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from translate.engine import Translator
 
 MOST = 256  # pictures a call
-STEPS = (40, 20)  # on the first stage, and on each of the others
-SHARE = 0.3  # of the way down that a step goes
-CALM = 0.5  # 0 would keep the noise as it is, 1 lays none on
-START = (0.5, 0.15)  # noise, as shares of the full range: at the start of the first stage, and of the others
+STEPS = (120, 20)  # on the first stage, and on each of the others
+SHARE = 0.15  # of the way down that a step goes
+CALM = 0.8  # 0 would keep the noise as it is, 1 lays none on
+START = (0.5, 0.015)  # noise, as shares of the full range: at the start of the first stage, and of the others
 _AT_ONCE = 16
 
 Noise = Callable[[tuple[int, ...]], Tensor]  # a shape without the batch -> standard normal numbers, (B, *shape)

@@ -3,7 +3,7 @@
 The energy alone prefers smooth pictures: a blank one lies deep in the valley where all pictures' noise has been
 removed. So it is also judged whether the energy finds at the picture what it USUALLY finds in its domain, neither more
 nor less (typicality: Nalisnick et al. 2019): for each stage and cell, the cell's part of the energy, and how steep it
-is there and which way. The two, each in its usual spread, are added.
+is there and which way. The two, each in its usual spread, are added, the energy with twice the weight.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PERCENTS = (50, 75, 90, 95, 99)  # of training pictures: the marks that verdicts speak of
 OF_A_STAGE = 7 * HEAD_RESOLUTION**2  # statistics
+ENERGY_COUNTS = 2  # times: it alone speaks against a blend of two pictures, which is usual in all else
 UNUSUAL = 95  # from this mark on a picture counts as an outlier
 
 
@@ -81,13 +82,14 @@ class Usual:
     def judge(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """The unusualness of pictures with statistics (N, D): (N,). Raises ValueError where D is another one.
 
-        How far they lie from the usual, and how high their energy, each in spreads above its usual value, added.
+        How far they lie from the usual, and how high their energy, each in spreads above its usual value; the second
+        counts twice.
         """
         if rows.shape[1] != len(self.means):
             raise ValueError("the calibration does not fit the model's ladder")
         far = distance(rows, np.array(self.means), np.array(self.spreads))
         result: NDArray[np.float64] = (far - self.far[0]) / self.far[1]
-        return result + (finest_energy(rows) - self.energy[0]) / self.energy[1]
+        return result + ENERGY_COUNTS * (finest_energy(rows) - self.energy[0]) / self.energy[1]
 
 
 def distance(
