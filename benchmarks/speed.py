@@ -1,11 +1,12 @@
 """How long one picture takes, against a generator of the CycleGAN kind, all in one run on the CPU:
 
-python benchmarks/speed.py pairs      ours and a nine-block ResNet generator, in turns, at 256, 512 and 1024 px
-python benchmarks/speed.py scaling    picture sizes, batch sizes, steps, threads; the exponent of the detail transfer
-python benchmarks/speed.py start      the command line from a cold start to its first picture
+python -m benchmarks.speed pairs      ours and a nine-block ResNet generator, in turns, at 256, 512 and 1024 px
+python -m benchmarks.speed scaling    picture sizes and their memory, batch sizes, steps, threads; how cost grows
+python -m benchmarks.speed start      the command line from a cold start to its first picture
 
---json FILE also writes the figures there. The machine should do nothing else. The generator has random weights: its
-time does not depend on them.
+--json FILE also writes the figures there. The generator has random weights: its time does not depend on them. The
+machine should do nothing else; where it does, trust the ratios of processor time (cpu), with OMP_WAIT_POLICY=passive,
+so that waiting for a busy core does not count as work.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,12 +37,17 @@ from models.checkpoint import load_model
 from models.zoo import locate, shipped
 from translate import Translator
 from translate.detail import carry
+from translate.pictures import open_picture  # noqa: F401  (for the code that peak_mb runs)
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "samples" / "apples_on_table.jpg"
-RIVALLED = [name for name in ("apple2orange", "photo2vangogh") if name in shipped()]
+RIVALLED = ("apple2orange", "photo2vangogh")
 MAIN = "apple2orange"
-COLUMNS = ("model", "px", "ours, s", "generator, s", "ratio", "its format", "chain, GFLOP", "generator, GFLOP")
+RIVALLED_AT = (256, 512, 1024)
+SCALED_TO = (256, 512, 1024, 2048, 4096, 8192)
+LINEAR_FROM = 1024  # px; below, the detail transfer is mostly what it does to its small copy, which has one size
+FEW_ABOVE = 2048  # px; larger pictures get few turns, which their length makes up for
+COLUMNS = ("model", "px", "ours, s", "generator, s", "ratio", "cpu ratio", "its format", "chain, GFLOP", "its GFLOP")
 console = Console(width=120)
 
 
@@ -77,23 +83,41 @@ def picture_of(width: int, height: int | None = None) -> Image.Image:
     return Image.open(SAMPLE).convert("RGB").resize((width, height or width), Image.Resampling.BICUBIC)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
+class Cost(NamedTuple):
+    """Of one piece of work, in seconds. cpu: of this process, on all cores; other programs disturb it far less."""
+
+    wall: float
+    cpu: float
+
+
+def cost(work: Callable[[], object]) -> Cost:
+    wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - begin
+    return Cost(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def in_turns(works: Sequence[Callable[[], object]], turns: int) -> list[float]:
-    """Median seconds of each, after one turn that does not count."""
-    rounds = [[seconds(work) for work in works] for _ in range(turns + 1)][1:]
-    return [statistics.median(column) for column in zip(*rounds, strict=True)]
+def in_turns(works: Sequence[Callable[[], object]], turns: int) -> list[Cost]:
+    """Median cost of each, after one turn that does not count."""
+    rounds = [[cost(work) for work in works] for _ in range(turns + 1)][1:]
+    return [Cost(*map(statistics.median, zip(*column, strict=True))) for column in zip(*rounds, strict=True)]
 
 
-def peak_mb(code: str) -> float:
-    """Peak resident memory of a fresh process that runs `code`, in MB. Linux only."""
+def peak_mb(work: str, before: str = "") -> float:
+    """Peak resident memory of a fresh process, in MB, that runs the code `before` and then `work`. Linux only.
+
+    With `before`: only what `work` added to what the process then held.
+    """
     # Not getrusage: a new process starts with the peak of the one that made it.
-    ending = "\nprint(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
-    done = subprocess.run([sys.executable, "-c", code + ending], cwd=ROOT, check=True, capture_output=True, text=True)
+    code = f"""
+from benchmarks.speed import *
+def kb(what): return int(next(line for line in open("/proc/self/status") if line.startswith(what)).split()[1])
+{before}
+held = kb("VmRSS") if {bool(before)} else 0
+open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
+{work}
+print(kb("VmHWM") - held)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     return int(done.stdout.split()[-1]) / 1024
 
 
@@ -122,7 +146,16 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
     console.print(table)
 
 
-def pairs(turns: int) -> dict[str, Any]:
+def rivalled() -> list[str]:
+    """Those of our models that are here to be compared."""
+    here = [name for name in RIVALLED if name in shipped()]
+    for name in RIVALLED:
+        if name not in here:
+            console.print(f"{name} does not ship, so it is left out.")
+    return here
+
+
+def pairs(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
     """Ours and the generator in turns; the generator in the faster of its two memory formats."""
     generators = {
         "contiguous": resnet_generator(),
@@ -134,23 +167,26 @@ def pairs(turns: int) -> dict[str, Any]:
         generators[memory_format](x)
 
     figures: dict[str, Any] = {"parameters": sum(p.numel() for p in generators["contiguous"].parameters())}
-    rows = []
-    for name in RIVALLED:
+    names, rows = rivalled(), []
+    for name in names:
         translator = Translator.load(name, "cpu")
-        for size in (256, 512, 1024):
+        for size in sizes:
             x = torch.rand(1, 3, size, size) * 2 - 1
-            trial = in_turns([partial(generate, memory_format, x) for memory_format in generators], 2)
-            faster = min(zip(trial, generators, strict=True))[1]
-            ours, theirs = in_turns([partial(translator, picture_of(size)), partial(generate, faster, x)], turns)
-            work = chain_flops(translator), flops(partial(generate, faster, x))
-            rows.append((name, size, ours, theirs, ours / theirs, faster, work[0] / 1e9, work[1] / 1e9))
+            works: list[Callable[[], object]] = [partial(translator, picture_of(size))]
+            works += [partial(generate, kind, x) for kind in generators]
+            ours, *both = in_turns(works, turns)
+            theirs, kind = min(zip(both, generators, strict=True))
+            work = chain_flops(translator), flops(partial(generate, kind, x))
+            ratios = ours.wall / theirs.wall, ours.cpu / theirs.cpu
+            rows.append((name, size, ours.wall, theirs.wall, *ratios, kind, work[0] / 1e9, work[1] / 1e9))
             figures[f"{name} {size}"] = dict(zip(COLUMNS, rows[-1], strict=True))
     show(f"One picture, load excluded, medians of {turns} pairs, {torch.get_num_threads()} threads", COLUMNS, rows)
 
+    columns = ("model", "ours, s", "generator, s", "ratio", "cpu ratio")
+    loaded, picture, x = [], picture_of(256), torch.rand(1, 3, 256, 256)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "generator.pt"
         torch.save(generators["contiguous"].state_dict(), weights)
-        picture, x = picture_of(256), torch.rand(1, 3, 256, 256)
 
         def load_and_generate() -> None:
             fresh = resnet_generator()
@@ -158,54 +194,38 @@ def pairs(turns: int) -> dict[str, Any]:
             with torch.inference_mode():
                 fresh(x)
 
-        ours, theirs = in_turns([lambda: Translator.load(MAIN, "cpu")(picture), load_and_generate], turns)
-        megabytes = weights.stat().st_size / 1e6
-    figures["with load"] = {"ours_s": ours, "generator_s": theirs, "ratio": ours / theirs, "generator_mb": megabytes}
-    show("The same with the loading of the model, 256 px", ("ours, s", "generator, s", "ratio"),
-         [(ours, theirs, ours / theirs)])  # fmt: skip
+        def load_and_translate(name: str) -> None:
+            Translator.load(name, "cpu")(picture)
+
+        for name in names:
+            ours, theirs = in_turns([partial(load_and_translate, name), load_and_generate], turns)
+            loaded.append((name, ours.wall, theirs.wall, ours.wall / theirs.wall, ours.cpu / theirs.cpu))
+            figures[f"{name} with load"] = dict(zip(columns, loaded[-1], strict=True))
+    show("The same with the loading of the model, 256 px", columns, loaded)
 
     memory = []
-    for size in (256, 1024):
-        ours = peak_mb(f"from benchmarks.speed import *; Translator.load(MAIN, 'cpu')(picture_of({size}))")
-        theirs = peak_mb(
-            "from benchmarks.speed import *\n"
-            f"with torch.inference_mode(): resnet_generator()(torch.rand(1, 3, {size}, {size}))"
-        )
-        memory.append((size, ours, theirs))
+    for size in sizes:
+        ours_mb = peak_mb(f"Translator.load(MAIN, 'cpu')(picture_of({size}))")
+        theirs_mb = peak_mb(f"with torch.inference_mode(): resnet_generator()(torch.rand(1, 3, {size}, {size}))")
+        memory.append((size, ours_mb, theirs_mb))
     figures["peak_mb"] = {str(size): {"ours": ours, "generator": theirs} for size, ours, theirs in memory}
     show("Peak memory of the whole process, MB", ("px", "ours", "generator"), memory)
     return figures
 
 
-def scaling(turns: int) -> dict[str, Any]:
+def scaling(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
     """What the time of a picture grows with."""
     translator = Translator.load(MAIN, "cpu")
-    figures: dict[str, Any] = {}
-
-    sizes = [256, 512, 1024, 2048, 4096, 8192]
-    whole, detail = {}, {}
-    small = next(iter(translator.frames(picture_of(256))))
-    for size in sizes:
-        picture = picture_of(size)
-        works: list[Callable[[], object]] = [
-            partial(translator, picture),
-            partial(carry, np.asarray(picture), small.source, small.state),
-        ]
-        whole[size], detail[size] = in_turns(works, turns if size < 4096 else 2)
-    exponent = _exponent([s * s for s in sizes if s >= 1024], [detail[s] for s in sizes if s >= 1024])
-    figures["sizes"] = {str(s): {"whole_s": whole[s], "detail_s": detail[s]} for s in sizes}
-    figures["detail_exponent"] = exponent
-    rows = [(s, s * s / 1e6, whole[s], detail[s], whole[s] - detail[s]) for s in sizes]
-    columns = ("px", "megapixels", "whole, s", "detail transfer, s", "the rest, s")
-    show(f"Picture size; the detail transfer grows with pixels to the power of {exponent:.2f}", columns, rows)
+    figures = {"sizes": _scaling_with_pixels(translator, turns, sizes)}
 
     picture = picture_of(256)
-    times = {n: in_turns([partial(translator.batch, [picture] * n)], turns)[0] for n in (1, 2, 4, 8, 16, 32)}
+    counts = (1, 2, 4, 8, 16, 32)
+    times = {n: in_turns([partial(translator.batch, [picture] * n)], turns)[0].wall for n in counts}
     figures["batch"] = {str(n): t / n for n, t in times.items()}
     show("Batch size, 256 px", ("pictures", "seconds a picture"), [(n, t / n) for n, t in times.items()])
 
-    counts = (0, 1, 2, 5, 10, 20, 50, 100)
-    times = {n: in_turns([partial(translator, picture, steps=n, strength=1.0)], turns)[0] for n in counts}
+    steps = (0, 1, 2, 5, 10, 20, 50, 100)
+    times = {n: in_turns([partial(translator, picture, steps=n, strength=1.0)], turns)[0].wall for n in steps}
     figures["steps"] = {str(n): t for n, t in times.items()}
     show("Steps a stage, 256 px", ("steps", "seconds"), list(times.items()))
 
@@ -213,10 +233,40 @@ def scaling(turns: int) -> dict[str, Any]:
     times = {}
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        times[threads] = in_turns([partial(translator, picture)], 2 * turns)[0]
+        times[threads] = in_turns([partial(translator, picture)], 2 * turns)[0].wall
     torch.set_num_threads(before)
     figures["threads"] = {str(n): t for n, t in times.items()}
     show("Threads, 256 px", ("threads", "seconds"), list(times.items()))
+    return figures
+
+
+def _scaling_with_pixels(translator: Translator, turns: int, sizes: Sequence[int]) -> dict[str, Any]:
+    columns = ("px", "megapixels", "whole, s", "detail, s", "whole, cpu", "detail, cpu", "chain, MB", "all, MB")
+    *_, small = translator.frames(picture_of(256))
+    (fixed,) = in_turns([partial(carry, np.asarray(picture_of(64)), small.source, small.state)], turns)
+    rows, detail = [], {}
+    for size in sizes:
+        picture = picture_of(size)
+        works: list[Callable[[], object]] = [
+            partial(translator, picture),
+            partial(carry, np.asarray(picture), small.source, small.state),
+        ]
+        all_of_it, detail[size] = in_turns(works, turns if size <= FEW_ABOVE else 2)
+        ready = f"translator, picture = Translator.load(MAIN, 'cpu'), open_picture(picture_of({size}))"
+        chain_mb = peak_mb("list(translator.frames(picture))", before=ready)
+        all_mb = peak_mb("translator(picture)", before=ready)
+        costs = all_of_it.wall, detail[size].wall, all_of_it.cpu, detail[size].cpu
+        rows.append((size, size * size / 1e6, *costs, chain_mb, all_mb))
+    figures: dict[str, Any] = {str(row[0]): dict(zip(columns, row, strict=True)) for row in rows}
+    title = "Picture size"
+    large = [size for size in sizes if size >= LINEAR_FROM]
+    if len(large) > 1:
+        pixels = [size * size for size in large]
+        whole = _exponent(pixels, [detail[size].cpu for size in large])
+        growing = _exponent(pixels, [detail[size].cpu - fixed.cpu for size in large])
+        figures["detail_exponent"] = {"whole": whole, "growing": growing, "fixed_cpu_s": fixed.cpu}
+        title += f"; cpu of the detail transfer: pixels to the power of {whole:.2f}, less its fixed part {growing:.2f}"
+    show(title, columns, rows)
     return figures
 
 
@@ -245,20 +295,25 @@ def start(turns: int) -> dict[str, Any]:
         )
         translator = Translator.load(MAIN, "cpu")
         (one,) = in_turns([lambda: translator(picture)], turns)
-    ratio = whole / (torch_alone + one)
+    ratio = whole.wall / (torch_alone.wall + one.wall)
     show(f"A cold start, medians of {turns}", ("command, s", "import torch, s", "one translation, s", "ratio"),
-         [(whole, torch_alone, one, ratio)])  # fmt: skip
-    return {"command_s": whole, "import_torch_s": torch_alone, "translation_s": one, "ratio": ratio}
+         [(whole.wall, torch_alone.wall, one.wall, ratio)])  # fmt: skip
+    return {"command_s": whole.wall, "import_torch_s": torch_alone.wall, "translation_s": one.wall, "ratio": ratio}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["pairs", "scaling", "start"])
     parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--sizes", type=int, nargs="+", help="of the pictures, px")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    work = {"pairs": pairs, "scaling": scaling, "start": start}[options.what]
-    figures = work(options.turns)
+    if options.what == "pairs":
+        figures = pairs(options.turns, options.sizes or RIVALLED_AT)
+    elif options.what == "scaling":
+        figures = scaling(options.turns, options.sizes or SCALED_TO)
+    else:
+        figures = start(options.turns)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 

@@ -12,8 +12,10 @@ opencv-python-headless installed its non-local means and Telea's filling stand b
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +30,7 @@ from translate.pictures import read_training_folder
 from translate.restore import denoise, inpaint
 from translate.squeeze import SqueezeFeatures, as_tensor, nearby_features
 
-try:
-    import cv2
-except ImportError:
-    cv2 = None
+cv2: Any = importlib.import_module("cv2") if importlib.util.find_spec("cv2") else None
 
 SIGMAS = (0.05, 0.1, 0.2)
 BLURS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.4, 2.8)  # the best one is chosen on the pictures
