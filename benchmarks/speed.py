@@ -134,7 +134,8 @@ def chain_flops(translator: Translator) -> int:
     energy, _ = load_model(locate(translator.name))
     total = 0
     for stage in ladder.stages:
-        x = torch.rand(1, 3, stage.resolution, stage.resolution)
+        size = stage.resolution * translator.config.zoom
+        x = torch.rand(1, 3, size, size)
         total += 2 * stage.steps * flops(partial(energy, x, stage.resolution))
     return total
 
