@@ -28,11 +28,10 @@ _FROM_NOISE = {
     256: Phase(iterations=2500, batch=8, learning_rate=5e-4),
 }
 _CLOSE_UPS_FROM_NOISE = {
+    **_FROM_NOISE,
     16: Phase(iterations=3000, batch=16, learning_rate=1e-3),
     32: Phase(iterations=3000, batch=8, learning_rate=7e-4),
     64: Phase(iterations=2500, batch=8, learning_rate=5e-4),
-    128: Phase(iterations=2500, batch=8, learning_rate=5e-4),
-    256: Phase(iterations=2500, batch=8, learning_rate=5e-4),
 }
 
 
