@@ -962,8 +962,17 @@ def export_model(
         float | None,
         typer.Option(help="The nearer to 1, the stiffer is white; see models/langevin.py."),
     ] = None,
+    shade: Annotated[
+        float | None, typer.Option(help="Brightness, in 0..1, below which pixels take shorter steps; 0 for none.")
+    ] = None,
+    focus: Annotated[
+        float | None, typer.Option(help="How firmly faint changes are dropped beside strong ones, in 0..1; 0 for not.")
+    ] = None,
     steps: Annotated[
         str | None, typer.Option(help="Steps of each stage at strength 1, coarse first, such as 6,5,4,1.")
+    ] = None,
+    step_sizes: Annotated[
+        str | None, typer.Option(help="The size of each stage's steps, coarse first, such as 8,8,16,32.")
     ] = None,
     noise: Annotated[
         str | None,
@@ -975,7 +984,7 @@ def export_model(
     finest: Annotated[int | None, typer.Option(help="Leave out all stages finer than this, in pixels.")] = None,
     source_name: Annotated[str | None, typer.Option(help="What it translates, in a word or two.")] = None,
 ) -> None:
-    """Write a model to a file of its own, with another default strength, reach, step budget or noise if wanted."""
+    """Write a model to a file of its own, with another default strength or another chain if wanted."""
     with _sentences():
         from dataclasses import replace
 
@@ -987,8 +996,9 @@ def export_model(
         energy, config = load_model(locate(name))
         if strength is not None:
             config = replace(config, strength=strength)
-        if reach is not None:
-            config = replace(config, ladder=replace(config.ladder, reach=reach))
+        wanted = {"reach": reach, "shade": shade, "focus": focus}
+        given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        config = replace(config, ladder=replace(config.ladder, **given))
         if noise is not None and (source_name or config.source) is None:
             _usage("--noise makes a model that translates; say with --source-name what")
         if noise is None and source_name is not None and config.source is None:
@@ -999,6 +1009,9 @@ def export_model(
         if steps is not None:
             budget = _for_each_stage("--steps", steps, int, len(stages))
             stages = tuple(replace(stage, steps=count) for stage, count in zip(stages, budget, strict=True))
+        if step_sizes is not None:
+            sizes = _for_each_stage("--step-sizes", step_sizes, float, len(stages))
+            stages = tuple(replace(stage, step_size=size) for stage, size in zip(stages, sizes, strict=True))
         if noise is not None:
             amounts = _for_each_stage("--noise", noise, float, len(stages))
             stages = tuple(replace(stage, noise=amount) for stage, amount in zip(stages, amounts, strict=True))

@@ -22,6 +22,7 @@ import torch
 
 from models.data import Domain
 from models.energy import EnergyConfig
+from models.guard import Diverged
 from models.presets import preset
 from models.run_folder import LOG, STATE, Log
 from models.schedule import Curriculum, Ladder, Stage
@@ -59,9 +60,12 @@ def straight(seed: int, step_size: float, iterations: int) -> TrainingConfig:
 
 
 def learn(run: Path, config: TrainingConfig, domains: Domains, features: SqueezeFeatures) -> float:
-    """Train to the end, or go on with it. Returns the seconds it took."""
+    """Train to the end, or go on with it, or until it blows up for good. Returns the seconds it took."""
     trainer = Trainer(run, config, *domains, names=("source", "target"), resume=(run / STATE).exists())
-    trainer.train(kid=training_kid(domains[0], config.sample_size, features))
+    try:
+        trainer.train(kid=training_kid(domains[0], config.sample_size, features))
+    except Diverged as error:
+        print(f"{run.name}: {error}", flush=True)
     return trainer.seconds
 
 

@@ -3,12 +3,13 @@
 Pixels live in the box [-1, 1]. The chain moves in it by MIRROR steps (Nemirovski & Yudin, 1983; mirrored Langevin
 dynamics: Hsieh et al., NeurIPS 2018): its state is the TONE z = to_tone(x), and a step is
 
-    z <- max(-1, z - step_size * grad_x E(x) [+ noise * N(0, I)]),        x = from_tone(z).
+    z <- max(-1, z - step_size * light * grad_x E(x) [+ noise * N(0, I)]),        x = from_tone(z).
 
 The scale of tones is stretched towards white, so that the nearer a pixel is to white, the less it moves: white
 backgrounds stay white and highlights stay highlights, where plain steps paint them over. The dark half is left as it
 is, since the empty channels of a saturated colour must be free to fill: a mirror on either side pins them, and pure red
-apples come out mottled.
+apples come out mottled. What dark pixels need is a step in proportion to the light that falls on them, whatever their
+colour: see `light`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from torch.nn import functional as F
 from models.energy import EnergyFunction
 from models.schedule import Ladder, Stage
 
+ALIKE = 0.15  # how far colours may lie apart, on the [-1, 1] scale, to be likely one thing
+LOOKED_AT = 64  # focus is found at so many pixels squared, beside a sixteenth as many others
+
 
 def to_tone(x: Tensor, reach: float) -> Tensor:
     """Pixels in [-1, 1], any shape -> tones: x / sqrt(1 - (x / reach)^2) for the light half, x for the dark one.
@@ -38,6 +42,49 @@ def from_tone(z: Tensor, reach: float) -> Tensor:
     """The inverse of `to_tone`: tones, any shape -> pixels below `reach`."""
     light = z.clamp(min=0) / reach
     return torch.where(z > 0, z / torch.sqrt(1 + light.square()), z)
+
+
+def light(source: Tensor, shade: float) -> Tensor:
+    """How far a step may go at each pixel of a source (B, 3, H, W) in [-1, 1]: (B, 1, H, W) in 0..1.
+
+    A surface shows its colour times the light on it (Land & McCann, 1971): another colour moves a pixel in shadow less
+    than one in the sun. In proportion to the brightest channel, so, up to the brightness `shade` (0..1), then 1.
+    """
+    if not shade:
+        return torch.ones_like(source[:, :1])
+    return ((source.amax(dim=1, keepdim=True) + 1) / (2 * shade)).clamp(max=1)
+
+
+def focused(source: Tensor, state: Tensor, focus: float) -> Tensor:
+    """The state with its change from the source kept where that is strong, and dropped where it is faint beside it.
+
+    source, state: (B, 3, H, W) in [-1, 1]; focus: 0..1. The energy, a mean over all places, has no say in where an
+    object ends, and tints the ground around it. But what is of one colour is of one thing: with m the mean square of
+    the change at all pixels like this one (a Gaussian in colour, ALIKE wide: Tomasi & Manduchi, ICCV 1998, without a
+    bound in space) and M the 95 % quantile of the square of the change, the change is scaled by
+    m^2 / (m^2 + (focus^2 M)^2). It is all found on small copies, for the scale to be smooth, and quick.
+    """
+    if not focus:
+        return state
+    change = state - source
+    moved = change.square().mean(dim=1, keepdim=True)
+    strong = focus**2 * moved.flatten(1).quantile(0.95, dim=1).view(-1, 1, 1)
+    likened, looked_at = (_copy(torch.cat([source, moved], 1), side) for side in (LOOKED_AT // 4, LOOKED_AT))
+    asked, known = looked_at[:, :3].flatten(2).mT, likened.flatten(2)  # (B, places, 3) and (B, 4, places)
+    colour = known[:, :3]
+    # Softmax of -|asked - colour|^2 / (2 ALIKE^2), but for |asked|^2, which it does not see.
+    alike = torch.softmax((asked @ colour - colour.square().sum(1, keepdim=True) / 2) / ALIKE**2, dim=2)
+    mean = alike @ known[:, 3:].mT
+    scale = mean.square() / (mean.square() + strong.square()).clamp(min=1e-12)
+    scale = scale.mT.unflatten(2, looked_at.shape[-2:])
+    return source + change * F.interpolate(scale, source.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _copy(x: Tensor, side: int) -> Tensor:
+    """x (B, C, H, W), reduced to some side^2 pixels where it has more."""
+    height, width = x.shape[-2:]
+    factor = min(1.0, side / math.sqrt(height * width))
+    return F.interpolate(x, (max(1, round(factor * height)), max(1, round(factor * width))), mode="area")
 
 
 @dataclass(frozen=True)
@@ -61,17 +108,19 @@ def chain(
     step_size: float,
     *,
     reach: float,
+    lit: Tensor | float = 1.0,
     noise: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """`steps` mirror steps downhill from z (B, 3, H, W). Yields (state after the step, energy (B,) before it).
 
-    Pure: `z` is not changed, no graph is kept, the energy's parameters get no gradient. Noise is drawn on the CPU from
-    `generator`, so that a seed means the same on every device.
+    lit: the share of a step that each pixel takes, (B, 1, H, W). Pure: `z` is not changed, no graph is kept, the
+    energy's parameters get no gradient. Noise is drawn on the CPU from `generator`, so that a seed means the same on
+    every device.
     """
     for _ in range(steps):
         energies, gradient = slope(energy, from_tone(z, reach))
-        z = z.detach() - step_size * gradient
+        z = z.detach() - step_size * lit * gradient
         if noise:
             z = z + noise * torch.randn(z.shape, generator=generator).to(z)
         z = z.clamp(min=-1)
@@ -134,9 +183,11 @@ def climb(
         if stage.noise:
             steps = renew(energy, z, stage, reach=ladder.reach, generator=generator)
         else:
+            lit = 1.0 if sources is None else light(from_tone(sources[number], ladder.reach), ladder.shade)
             steps = chain(
-                energy, z, stage.steps, stage.step_size, reach=ladder.reach, noise=ladder.noise, generator=generator
-            )
+                energy, z, stage.steps, stage.step_size,
+                reach=ladder.reach, lit=lit, noise=ladder.noise, generator=generator,
+            )  # fmt: skip
         for index, (z, energies) in enumerate(steps):
             yield Step(z, energies, stage.resolution, index)
 

@@ -46,12 +46,16 @@ class Ladder:
     """The coarse-to-fine chain: its stages, coarse first, each twice as fine as the one before.
 
     reach: how stiff white is (see langevin.py). noise: standard deviation of the Gaussian noise of a step, in tones; 0
-    makes the chain a deterministic descent.
+    makes the chain a deterministic descent. shade: the brightness, in 0..1, below which a pixel of the source takes
+    shorter steps, see langevin.light; focus: how firmly faint changes are dropped beside strong ones, in 0..1, see
+    langevin.focused. Both are for use, not for training, and 0 is none.
     """
 
     stages: tuple[Stage, ...]
     reach: float = 1.01
     noise: float = 0.0
+    shade: float = 0.0
+    focus: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -63,6 +67,10 @@ class Ladder:
             raise ValueError(f"reach must lie in (1, 10], not {self.reach}")
         if not 0 <= self.noise <= 1:
             raise ValueError(f"noise must lie in 0..1, not {self.noise}")
+        if not 0 <= self.shade <= 1:
+            raise ValueError(f"shade must lie in 0..1, not {self.shade}")
+        if not 0 <= self.focus <= 1:
+            raise ValueError(f"focus must lie in 0..1, not {self.focus}")
 
     @property
     def random(self) -> bool:
@@ -84,8 +92,9 @@ class Ladder:
         return replace(self, stages=tuple(s for s in self.stages if s.resolution <= resolution))
 
     def with_steps(self, strength: float = 1.0, steps: int | None = None) -> Ladder:
-        """The ladder with strength x (`steps`, or the steps it was trained with) on every stage, rounded; with strength
-        x the noise, too, that they are to take away.
+        """The ladder with chains of strength x their length: strength x (`steps`, or its own steps) on every stage,
+        rounded, and steps longer or shorter by what rounding took; with strength x the noise, too, that they are to
+        take away.
 
         Raises ValueError where strength lies outside 0..2.
         """
@@ -93,8 +102,12 @@ class Ladder:
             raise ValueError(f"strength must lie between 0 and {MAX_STRENGTH:g}, not {strength:g}")
 
         def fitted(stage: Stage) -> Stage:
-            count = round(strength * (stage.steps if steps is None else steps))
-            return replace(stage, steps=count, noise=min(1.0, strength * stage.noise))
+            wanted = strength * (stage.steps if steps is None else steps)
+            if wanted <= 0:
+                return replace(stage, steps=round(wanted), noise=0.0)
+            count = max(1, round(wanted))
+            step_size = stage.step_size * wanted / count
+            return replace(stage, steps=count, step_size=step_size, noise=min(1.0, strength * stage.noise))
 
         return replace(self, stages=tuple(map(fitted, self.stages)))
 

@@ -24,7 +24,7 @@ from models.checkpoint import FILE_NAME, BadModel, ModelConfig, load_state, save
 from models.data import Domain
 from models.energy import Energy, EnergyConfig, EnergyFunction, effective_weights, with_spectral_norm
 from models.guard import Diverged, Guard
-from models.langevin import climb, enlarge, from_tone, pooled, tone_pyramid, uniform_start
+from models.langevin import climb, enlarge, focused, from_tone, pooled, tone_pyramid, uniform_start
 from models.objective import Contrast, contrast, denoising
 from models.processes import ALONE, Processes
 from models.run_folder import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Progress, write_sheet
@@ -241,7 +241,7 @@ class Trainer:
         phase = curriculum.phases[position.stage]
         stretch = config.shortest + (config.longest - config.shortest) * torch.rand(()).item()
         whole = curriculum.ladder.up_to(curriculum.ladder.stages[position.stage].resolution)
-        ladder = replace(whole.with_steps(stretch), reach=config.reach)
+        ladder = replace(whole.with_steps(stretch), reach=config.reach, shade=0.0)
         self.sampler.load_state_dict(self._effective())
         targets = self._noisy(self.target.batch(phase.batch, ladder.finest, config.zoom))
         target = share(targets)
@@ -475,6 +475,7 @@ class Trainer:
             pyramid = None if low is None else tone_pyramid(low, ladder)
             *_, last = climb(energy_at, ladder, start if pyramid is None else pyramid[0], pyramid, generator)
             end = from_tone(last.z, ladder.reach)
+            end = end if low is None else focused(low, end, ladder.focus)
             change = F.interpolate(end if low is None else end - low, (size, size), mode="bilinear")
             made.append((change if low is None else start + change).clamp(-1, 1).cpu())
         return sources, torch.cat(made)

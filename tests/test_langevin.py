@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,18 @@ import torch
 from torch import Tensor
 
 from models.energy import EnergyFunction
-from models.langevin import chain, climb, enlarge, from_tone, renew, to_tone, tone_pyramid, uniform_start
+from models.langevin import (
+    chain,
+    climb,
+    enlarge,
+    focused,
+    from_tone,
+    light,
+    renew,
+    to_tone,
+    tone_pyramid,
+    uniform_start,
+)
 from models.schedule import Ladder, Stage
 
 FAR = 1e4  # white is so far away that tones are pixels
@@ -50,6 +62,51 @@ def test_the_empty_channels_of_a_pure_red_are_free_to_fill() -> None:
     x = torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1)
     *_, (z, _) = chain(lambda x: -to_the_left(x), to_tone(x, 1.02), 5, 0.1, reach=1.02)
     torch.testing.assert_close(from_tone(z, 1.02)[0, 1:, 0, 0], torch.tensor([-0.5, -0.5]))
+
+
+def test_a_pixel_moves_in_proportion_to_the_light_on_it_up_to_the_shade() -> None:
+    """Black, half and all of the shade, and white: by their brightest channel, the other two black."""
+    bright = torch.tensor([0.0, 0.2, 0.4, 1.0])
+    source = torch.full((1, 3, 1, 4), -1.0)
+    source[0, 1] = 2 * bright - 1
+    torch.testing.assert_close(light(source, 0.4)[0, 0, 0], torch.tensor([0.0, 0.5, 1.0, 1.0]))
+    *_, (z, _) = chain(lambda x: -to_the_left(x), source, 3, 0.1, reach=FAR, lit=light(source, 0.4))
+    torch.testing.assert_close((z - source)[0, 0, 0], 0.3 * torch.tensor([0.0, 0.5, 1.0, 1.0]))
+
+
+def test_the_climb_spares_the_shadows_of_its_sources() -> None:
+    source = torch.linspace(-1, 0.5, 16).expand(1, 3, 16, 16).contiguous()
+    still = ladder(Stage(16, 3, 0.05))
+    lit, unlit = (
+        [step.z for step in climb(lambda _: lambda x: -to_the_left(x), shaded, source, [source])][-1] - source
+        for shaded in (replace(still, shade=0.5), still)
+    )
+    torch.testing.assert_close(lit, unlit * light(from_tone(source, 1.02), 0.5))
+    assert lit[..., 0].abs().max() == 0
+
+
+def test_focus_scales_what_is_of_one_colour_by_how_far_it_moved_beside_the_rest() -> None:
+    """White things moved by 1, and M = 1; of the ground m = 0.25 = focus^2 M, which halves what moved there."""
+    source = torch.full((2, 3, 16, 16), -0.9)
+    source[:, :, :8] = 0.9
+    change = torch.full_like(source, 0.5**0.5)
+    change[:, :, :8] = 1.0
+    change[:, :, 8::2] = 0.0  # the ground moved at every other row: what is alike counts together
+    kept = focused(source, source + change, 0.5) - source
+    torch.testing.assert_close(kept[:, :, :8], torch.full((2, 3, 8, 16), 1 / (1 + 0.5**4)))
+    torch.testing.assert_close(kept[:, :, 9::2], torch.full((2, 3, 4, 16), 0.5**0.5 / 2))
+    assert not kept[:, :, 8::2].any()
+    assert torch.equal(focused(source, source + change, 0.0), source + change)
+    assert torch.equal(focused(source, source, 0.5), source)
+
+
+def test_focus_is_the_same_alone_and_in_company_and_for_any_shape() -> None:
+    source = torch.rand(3, 3, 24, 200, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    state = (source + 0.3 * source.flip(0)).clamp(-1, 1)
+    together = focused(source, state, 0.5)
+    for n in range(3):
+        torch.testing.assert_close(focused(source[n : n + 1], state[n : n + 1], 0.5), together[n : n + 1])
+    assert ((together - source).abs() <= (state - source).abs() + 1e-6).all()
 
 
 def test_a_chain_never_leaves_the_box_however_steep_the_energy() -> None:

@@ -40,6 +40,8 @@ def test_beta_rises_over_the_first_half_of_a_phase_and_the_first_phase_has_none(
         lambda: Ladder((Stage(16), Stage(64))),
         lambda: Ladder((Stage(16),), reach=1.0),
         lambda: Ladder((Stage(16),), noise=-1),
+        lambda: Ladder((Stage(16),), shade=1.1),
+        lambda: Ladder((Stage(16),), focus=-0.1),
         lambda: Stage(4),
         lambda: Stage(16, steps=-1),
         lambda: Stage(16, step_size=0),
@@ -62,6 +64,13 @@ def test_a_ladder_survives_its_dictionary() -> None:
 def test_presets_end_at_their_size(finest: int) -> None:
     config = preset(finest)
     assert config.curriculum.ladder.finest == config.network.finest == finest
+
+
+@pytest.mark.parametrize("strength", [0.01, 0.3, 1.0, 1.37, 2.0])
+def test_strength_is_the_length_of_the_chain_whatever_the_steps_round_to(strength: float) -> None:
+    for stage, wanted in zip(LADDER.with_steps(strength).stages, LADDER.stages, strict=True):
+        assert stage.steps * stage.step_size == pytest.approx(strength * wanted.steps * wanted.step_size)
+        assert stage.steps == max(1, round(strength * wanted.steps))
 
 
 def test_strength_is_the_noise_that_is_laid_too() -> None:

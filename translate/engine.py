@@ -233,11 +233,13 @@ class Translator:
         steps = climb(self._energy.at, ladder, sources[0], sources, generator)
         for step, energies in self._with_energies(steps, ladder.reach):
             stage = stages[step.resolution]
-            state = shown(step.z, step.resolution)
+            before, reached = befores[stage], shown(step.z, step.resolution)
             yield [
-                Frame(stage, step.index + 1, energies[n], befores[stage][n : n + 1], state[n : n + 1], previews[n])
+                Frame(
+                    stage, step.index + 1, energies[n], before[n : n + 1], reached[n : n + 1], previews[n], ladder.focus
+                )
                 for n in range(len(photos))
-            ]
+            ]  # fmt: skip
 
     def _with_energies(self, steps: Iterator[Step], reach: float) -> Iterator[tuple[Step, list[float]]]:
         """Each step with the energy AFTER it: the next step brings it, but for the last step of a stage."""

@@ -73,7 +73,9 @@ class Film:
     @property
     def bytes(self) -> int:
         """Memory that the steps take."""
-        return sum(frame.state.nbytes for frame in self.frames) + (self.frames[0].preview.nbytes if self.frames else 0)
+        return sum(frame.reached.nbytes for frame in self.frames) + (
+            self.frames[0].preview.nbytes if self.frames else 0
+        )
 
 
 class Shelf:

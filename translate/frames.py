@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import write_whole
-from models.langevin import enlarge
+from models.langevin import enlarge, focused
 from translate.detail import carry
 
 GIF_FRAMES = 32  # at most, at even distances: more of them weigh more than they show
@@ -27,18 +27,24 @@ LINGER = 8  # how many frame times the last picture of an animation stays
 class Frame:
     """One step of a chain.
 
-    stage: index of the resolution, coarse first. step: counts from 1 on each stage. energy: of the picture after this
-    step, as the stage's energy sees it; energies of different stages are different functions and do not compare.
-    source, state: the picture before the chain and after this step at the stage's resolution, (1, 3, h, w) floats on
-    the [-1, 1] scale. preview: the source as uint8 (H, W, 3), for showing.
+    stage: index of the resolution, coarse first. step: counts from 1 on each stage. energy: of where the chain stands
+    after this step, as the stage's energy sees it; energies of different stages are different functions and do not
+    compare. source, reached: the picture before the chain and where it stands at the stage's resolution, (1, 3, h, w)
+    floats on the [-1, 1] scale. preview: the source as uint8 (H, W, 3), for showing. focus: the ladder's.
     """
 
     stage: int
     step: int
     energy: float
     source: Tensor = field(repr=False)
-    state: Tensor = field(repr=False)
+    reached: Tensor = field(repr=False)
     preview: NDArray[np.uint8] = field(repr=False)
+    focus: float = 0.0
+
+    @cached_property
+    def state(self) -> Tensor:
+        """The picture after this step, (1, 3, h, w): what was reached, with faint changes dropped; see focused."""
+        return focused(self.source, self.reached, self.focus)
 
     @cached_property
     def picture(self) -> Image.Image:
