@@ -69,7 +69,7 @@ Model = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Strength = Annotated[
     float | None,
-    typer.Option(min=0, max=2, help="Length of the chain: 0 nothing, 1 as in training; default: the model's own."),
+    typer.Option(min=0, max=2, help="Length of the chain: 0 nothing, 2 twice as far as 1; default: the model's own."),
 ]
 KeepMetadata = Annotated[bool, typer.Option("--keep-metadata", help="Keep the EXIF of the sources, but for the place.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable results on stdout.")]

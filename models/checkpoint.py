@@ -35,9 +35,8 @@ _WORDS = 100  # letters of a domain's name that are kept
 class ModelConfig:
     """Everything but the weights.
 
-    network: the shape of the energy. ladder: the coarse-to-fine chain, with the steps
-    it was trained with. strength: the chain length
-    that looked best on test pictures, relative to training; the default at use. zoom: training
+    network: the shape of the energy. ladder: the coarse-to-fine chain at strength 1. strength: the chain length that
+    looked best on test pictures; the default at use. zoom: training
     saw crops with 1 / zoom of a picture's sides. source, target: the two domains in
     words ("apples", "oranges"); a source of None means that chains start at noise. trained: notes for people, such as
     iterations and seconds. calibration: what was measured on training pictures for restoring pictures and judging how

@@ -51,11 +51,9 @@ def preset(
     if from_noise:
         config = _from_noise(stages, seed, zoom)
         return _renewing(config) if with_source else config
-    # A thing has a ground to leave alone and lies in some light; a style takes the whole picture.
-    ladder = Ladder(stages, shade=0.4, focus=0.5) if zoom == 1 else Ladder(stages)
     return TrainingConfig(
         EnergyConfig(coarsest=16, finest=finest),
-        Curriculum(ladder, phases),
+        Curriculum(Ladder(stages), phases),
         seed=seed,
         zoom=zoom,
         penalty=0.25 * zoom,  # textures make an energy steeper than things do: at .25 a zoom of 4 blew up
