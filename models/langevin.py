@@ -48,10 +48,8 @@ def light(source: Tensor, shade: float) -> Tensor:
     """How far a step may go at each pixel of a source (B, 3, H, W) in [-1, 1]: (B, 1, H, W) in 0..1.
 
     A surface shows its colour times the light on it (Land & McCann, 1971): another colour moves a pixel in shadow less
-    than one in the sun. In proportion to the brightest channel, so, up to the brightness `shade` (0..1), then 1.
+    than one in the sun. In proportion to the brightest channel, so, up to the brightness `shade`, above 0, then 1.
     """
-    if not shade:
-        return torch.ones_like(source[:, :1])
     return ((source.amax(dim=1, keepdim=True) + 1) / (2 * shade)).clamp(max=1)
 
 
@@ -183,7 +181,9 @@ def climb(
         if stage.noise:
             steps = renew(energy, z, stage, reach=ladder.reach, generator=generator)
         else:
-            lit = 1.0 if sources is None else light(from_tone(sources[number], ladder.reach), ladder.shade)
+            lit: Tensor | float = 1.0
+            if sources is not None and ladder.shade:
+                lit = light(from_tone(sources[number], ladder.reach), ladder.shade)
             steps = chain(
                 energy, z, stage.steps, stage.step_size,
                 reach=ladder.reach, lit=lit, noise=ladder.noise, generator=generator,
