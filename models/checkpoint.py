@@ -20,11 +20,13 @@ from torch import Tensor
 
 from models.energy import Energy, EnergyConfig
 from models.files import whole_file
+from models.locator import Locator
 from models.schedule import Ladder, ladder_from_dict
 from models.zoo import FILE_NAME as FILE_NAME
 from models.zoo import BadModel as BadModel
 
 FORMAT = 1
+LOCATOR = "locator."  # what the names of its tensors begin with
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
 MAX_BYTES = 64 * 2**20  # the presets' models take one
 _FINEST, _WIDEST = 1024, 256  # what a file may ask for: pixels, and channels
@@ -40,7 +42,8 @@ class ModelConfig:
     saw crops with 1 / zoom of a picture's sides. source, target: the two domains in
     words ("apples", "oranges"); a source of None means that chains start at noise. trained: notes for people, such as
     iterations and seconds. calibration: what was measured on training pictures for restoring pictures and judging how
-    unusual they are, as translate/calibration.py writes it; empty before.
+    unusual they are, as translate/calibration.py writes it; empty before. located: whether a locator stands in the file
+    beside the energy.
     """
 
     network: EnergyConfig
@@ -51,6 +54,7 @@ class ModelConfig:
     target: str = ""
     trained: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    located: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 2:
@@ -74,10 +78,13 @@ def write_whole(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def save_model(path: Path, weights: Mapping[str, Tensor], config: ModelConfig) -> None:
+def save_model(path: Path, weights: Mapping[str, Tensor], config: ModelConfig, locator: Locator | None = None) -> None:
     """Write one model file. `weights` is the state dict of a plain `Energy` (no spectral norm)."""
+    if locator is not None:
+        weights = {**weights, **{LOCATOR + name: value for name, value in locator.state_dict().items()}}
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    header = {KEY: json.dumps({"format": FORMAT, "kind": "model", "weights": _fingerprint(tensors), **asdict(config)})}
+    described = {**asdict(config), "located": locator is not None}
+    header = {KEY: json.dumps({"format": FORMAT, "kind": "model", "weights": _fingerprint(tensors), **described})}
     write_whole(path, to_bytes(tensors, metadata=header))
 
 
@@ -88,13 +95,25 @@ def load_model(path: Path) -> tuple[Energy, ModelConfig]:
     before memory is taken for any of them; then whether the weights are those that were saved. Raises BadModel, with
     a sentence that says what is wrong with the file.
     """
+    energy, _, config = _load(path)
+    return energy, config
+
+
+def load_locator(path: Path) -> Locator | None:
+    """The locator of a model file, in evaluation mode, on the CPU; None where it has none. Raises as `load_model`."""
+    return _load(path)[1]
+
+
+def _load(path: Path) -> tuple[Energy, Locator | None, ModelConfig]:
     with _opened_model(path) as file:
         meta = _model_meta(path, file)
         config = _model_config(path, meta)
         # On the meta device no memory is taken, and no random number is drawn.
         with torch.device("meta"):
-            energy = Energy(config.network)
+            energy, locator = Energy(config.network), Locator() if config.located else None
         wanted = {name: list(value.shape) for name, value in energy.state_dict().items()}
+        if locator is not None:
+            wanted |= {LOCATOR + name: list(value.shape) for name, value in locator.state_dict().items()}
         there = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         if any(part.get_dtype() != "F32" for part in there.values()):
             raise BadModel(f"{path.name} holds weights that are not 32-bit floats")
@@ -106,8 +125,12 @@ def load_model(path: Path) -> tuple[Energy, ModelConfig]:
     saved = meta.get("weights")  # older files do not say
     if saved is not None and saved != _fingerprint(tensors):
         raise BadModel(f"{path.name} is damaged: its weights are not those that were saved")
+    if locator is not None:
+        part = {name.removeprefix(LOCATOR): tensors.pop(name) for name in wanted if name.startswith(LOCATOR)}
+        locator.load_state_dict(part, strict=True, assign=True)
+        locator.eval().requires_grad_(False)
     energy.load_state_dict(tensors, strict=True, assign=True)
-    return energy.eval().requires_grad_(False), config
+    return energy.eval().requires_grad_(False), locator, config
 
 
 def load_config(path: Path) -> ModelConfig:
@@ -209,6 +232,7 @@ def _config(meta: Mapping[str, Any]) -> ModelConfig:
         target=_words(meta["target"]),
         trained=dict(meta["trained"]),
         calibration=dict(meta.get("calibration", {})),  # older files have none
+        located=meta.get("located", False) is True,  # older files have none
     )
 
 

@@ -53,19 +53,22 @@ def light(source: Tensor, shade: float) -> Tensor:
     return ((source.amax(dim=1, keepdim=True) + 1) / (2 * shade)).clamp(max=1)
 
 
-def focused(source: Tensor, state: Tensor, focus: float) -> Tensor:
+def focused(source: Tensor, state: Tensor, focus: float, evidence: Tensor | None = None) -> Tensor:
     """The state with its change from the source kept where that is strong, and dropped where it is faint beside it.
 
-    source, state: (B, 3, H, W) in [-1, 1]; focus: 0..1. The energy, a mean over all places, has no say in where an
-    object ends, and tints the ground around it. But what is of one colour is of one thing: with m the mean square of
-    the change at all pixels like this one (a Gaussian in colour, ALIKE wide: Tomasi & Manduchi, ICCV 1998, without a
-    bound in space) and M the 95 % quantile of the square of the change, the change is scaled by
+    source, state: (B, 3, H, W) in [-1, 1]; focus: 0..1; evidence: (B, 1, H, W), 0 or more, how much a pixel counts, see
+    locator.py; without it all count the same. The energy, a mean over all places, has no say in where an object ends,
+    and tints the ground around it. But what is of one colour is of one thing: with m the mean of evidence x the square
+    of the change over all pixels like this one (a Gaussian in colour, ALIKE wide: Tomasi & Manduchi, ICCV 1998, without
+    a bound in space) and M the 95 % quantile of evidence x the square of the change, the change is scaled by
     m^2 / (m^2 + (focus^2 M)^2). It is all found on small copies, for the scale to be smooth, and quick.
     """
     if not focus:
         return state
     change = state - source
     moved = change.square().mean(dim=1, keepdim=True)
+    if evidence is not None:
+        moved = moved * evidence
     strong = focus**2 * moved.flatten(1).quantile(0.95, dim=1).view(-1, 1, 1)
     likened, looked_at = (_copy(torch.cat([source, moved], 1), side) for side in (LOOKED_AT // 4, LOOKED_AT))
     asked, known = looked_at[:, :3].flatten(2).mT, likened.flatten(2)  # (B, places, 3) and (B, 4, places)

@@ -25,6 +25,8 @@ from models.data import Domain
 from models.energy import Energy, EnergyConfig, EnergyFunction, effective_weights, with_spectral_norm
 from models.guard import Diverged, Guard
 from models.langevin import climb, enlarge, focused, from_tone, pooled, tone_pyramid, uniform_start
+from models.locating import LocatorLearner
+from models.locator import evidence
 from models.objective import Contrast, contrast, denoising
 from models.processes import ALONE, Processes
 from models.run_folder import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Progress, write_sheet
@@ -154,6 +156,10 @@ class Trainer:
         self.average = self._network(Energy(config.network)).requires_grad_(False)
         self.average.load_state_dict(self._effective())
         self.optimiser = torch.optim.Adam(self.energy.parameters(), betas=(0.5, 0.999))
+        # It is asked by chains at use alone, and learned beside the energy, for every model that is kept to have one.
+        self.locating: LocatorLearner | None = None
+        if source is not None and config.curriculum.ladder.focus:
+            self.locating = LocatorLearner(source, target, seed=config.seed, steps=config.curriculum.iterations)
         self.iteration = 0
         self.seconds = 0.0
         self.log = Log()
@@ -223,6 +229,8 @@ class Trainer:
             chained, moved = self._draw(position)
             draws = draws + chained
         target_energy, chain_energy, penalty, moved_all = self._learn(draws, moved, position)
+        if self.locating is not None:
+            self.locating.step(self.iteration)
         progress = Progress(
             self.iteration, total, self.seconds, self.config.curriculum.ladder.stages[position.stage].resolution,
             position.beta, target_energy, chain_energy, penalty, math.sqrt(moved_all),
@@ -379,6 +387,10 @@ class Trainer:
         state |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for number, moments in self.optimiser.state_dict()["state"].items():
             state |= {f"adam.{number}.{k}": v for k, v in moments.items()}
+        if self.locating is not None:
+            state |= {f"locator.{k}": v for k, v in self.locating.locator.state_dict().items()}
+            for number, moments in self.locating.optimiser.state_dict()["state"].items():
+                state |= {f"locator_adam.{number}.{k}": v for k, v in moments.items()}
         state["random.cpu"] = torch.get_rng_state()
         state["iteration"] = torch.tensor(self.iteration)
         return {name: value.detach().clone() for name, value in state.items()}
@@ -386,12 +398,10 @@ class Trainer:
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         self.energy.load_state_dict(_part(state, "energy."))
         self.average.load_state_dict(_part(state, "average."))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _part(state, "adam.").items():
-            number, key = name.split(".", 1)
-            moments.setdefault(int(number), {})[key] = value.clone()
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        _restore_moments(self.optimiser, _part(state, "adam."))
+        if self.locating is not None:
+            self.locating.locator.load_state_dict(_part(state, "locator."))
+            _restore_moments(self.locating.optimiser, _part(state, "locator_adam."))
         if "random.cpu" in state:
             torch.set_rng_state(state["random.cpu"])
         self.iteration = int(state["iteration"])
@@ -418,7 +428,8 @@ class Trainer:
         # A blow-up that the guard has not seen yet must not reach the model that people use.
         sane = all(bool(torch.isfinite(v).all()) for v in self.average.state_dict().values())
         average = self.average.state_dict() if sane else _part(self.guard.good, "average.")
-        save_model(path, {k: v for k, v in average.items() if k in wanted}, model)
+        locator = None if self.locating is None else self.locating.locator
+        save_model(path, {k: v for k, v in average.items() if k in wanted}, model, locator)
 
     def model_config(self) -> ModelConfig:
         """The configuration of the model as it stands: the stages that are wholly faded in."""
@@ -475,7 +486,9 @@ class Trainer:
             pyramid = None if low is None else tone_pyramid(low, ladder)
             *_, last = climb(energy_at, ladder, start if pyramid is None else pyramid[0], pyramid, generator)
             end = from_tone(last.z, ladder.reach)
-            end = end if low is None else focused(low, end, ladder.focus)
+            if low is not None:
+                counts = None if self.locating is None else evidence(self.locating.locator, low.cpu()).to(low)
+                end = focused(low, end, ladder.focus, counts)
             change = F.interpolate(end if low is None else end - low, (size, size), mode="bilinear")
             made.append((change if low is None else start + change).clamp(-1, 1).cpu())
         return sources, torch.cat(made)
@@ -513,6 +526,15 @@ class Trainer:
         sheet = self.run_folder / SAMPLES / f"{self.iteration:06d}.png"
         write_sheet(sheet, torch.cat(rows), columns=len(rows[0]))
         return sheet
+
+
+def _restore_moments(optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
+    """state: the moments, named NUMBER.KEY."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in state.items():
+        number, key = name.split(".", 1)
+        moments.setdefault(int(number), {})[key] = value.clone()
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

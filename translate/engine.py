@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from models.checkpoint import FILE_NAME, ModelConfig, digest, load_model
+from models.checkpoint import FILE_NAME, ModelConfig, digest, load_locator, load_model
 from models.energy import HEAD_RESOLUTION, Energy
-from models.langevin import Step, climb, from_tone, tone_pyramid
+from models.langevin import Step, climb, from_tone, pooled, tone_pyramid
+from models.locator import Locator, evidence
 from models.schedule import Ladder
 from models.zoo import locate
 from translate import __version__
@@ -77,10 +78,14 @@ class Translator:
     there are cores, as translate/batch.py does.
     """
 
-    def __init__(self, energy: Energy, config: ModelConfig, *, name: str, digest: str, device: torch.device) -> None:
+    def __init__(
+        self, energy: Energy, config: ModelConfig, *, name: str, digest: str, device: torch.device,
+        locator: Locator | None = None,
+    ) -> None:  # fmt: skip
         # channels_last makes the narrow layers of the fine stages up to twice as fast.
         self._energy: Energy = energy.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config, self.name, self.digest, self.device = config, name, digest, device
+        self._locator = locator if locator is None else locator.to(device)
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], device: str = "auto") -> Translator:
@@ -94,7 +99,7 @@ class Translator:
         local = Path(name)
         folder = local.resolve() if local.is_dir() else path.resolve().parent if local.is_file() else local
         label = folder.name if path.name == FILE_NAME else path.stem
-        return cls(energy, config, name=label, digest=digest(path), device=chosen)
+        return cls(energy, config, name=label, digest=digest(path), device=chosen, locator=load_locator(path))
 
     def __call__(
         self,
@@ -229,6 +234,7 @@ class Translator:
             return x.clamp(-1, 1).cpu().contiguous()
 
         befores = [shown(z, stage.resolution) for z, stage in zip(sources, ladder.stages, strict=True)]
+        counts = self._evidence(pixels, shape, ladder)
         generator = torch.Generator().manual_seed(seed)
         steps = climb(self._energy.at, ladder, sources[0], sources, generator)
         for step, energies in self._with_energies(steps, ladder.reach):
@@ -236,10 +242,18 @@ class Translator:
             before, reached = befores[stage], shown(step.z, step.resolution)
             yield [
                 Frame(
-                    stage, step.index + 1, energies[n], before[n : n + 1], reached[n : n + 1], previews[n], ladder.focus
+                    stage, step.index + 1, energies[n], before[n : n + 1], reached[n : n + 1], previews[n],
+                    ladder.focus, None if counts is None else counts[stage][n : n + 1],
                 )
                 for n in range(len(photos))
             ]  # fmt: skip
+
+    def _evidence(self, pixels: Tensor, shape: tuple[int, int], ladder: Ladder) -> list[Tensor] | None:
+        """What the locator says to the working copies, at the resolution of each stage; None where nobody asks it."""
+        if self._locator is None or not ladder.focus:
+            return None
+        found = evidence(self._locator, pixels[..., : shape[0], : shape[1]]).cpu()
+        return [pooled(found, ladder.finest // stage.resolution) for stage in ladder.stages]
 
     def _with_energies(self, steps: Iterator[Step], reach: float) -> Iterator[tuple[Step, list[float]]]:
         """Each step with the energy AFTER it: the next step brings it, but for the last step of a stage."""

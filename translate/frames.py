@@ -30,7 +30,8 @@ class Frame:
     stage: index of the resolution, coarse first. step: counts from 1 on each stage. energy: of where the chain stands
     after this step, as the stage's energy sees it; energies of different stages are different functions and do not
     compare. source, reached: the picture before the chain and where it stands at the stage's resolution, (1, 3, h, w)
-    floats on the [-1, 1] scale. preview: the source as uint8 (H, W, 3), for showing. focus: the ladder's.
+    floats on the [-1, 1] scale. preview: the source as uint8 (H, W, 3), for showing. focus: the ladder's. evidence: how
+    much each pixel counts for it, (1, 1, h, w), where there is a locator.
     """
 
     stage: int
@@ -40,11 +41,12 @@ class Frame:
     reached: Tensor = field(repr=False)
     preview: NDArray[np.uint8] = field(repr=False)
     focus: float = 0.0
+    evidence: Tensor | None = field(default=None, repr=False)
 
     @cached_property
     def state(self) -> Tensor:
         """The picture after this step, (1, 3, h, w): what was reached, with faint changes dropped; see focused."""
-        return focused(self.source, self.reached, self.focus)
+        return focused(self.source, self.reached, self.focus, self.evidence)
 
     @cached_property
     def picture(self) -> Image.Image:
