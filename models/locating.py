@@ -14,7 +14,7 @@ LEARNING_RATE = 1e-3
 WEIGHT = 4.0  # of the mean vote as the logit of a picture
 FOCUS = 0.4  # for ladders whose chains have a locator, see Ladder
 PICTURE_SIZE = 2 * SIDE * 9 // 8  # of training pictures, that quarters of them are not enlarged
-THRIFT = 0.1  # price of a vote: where nothing is to be told, a place had better abstain
+THRIFT = 0.2  # price of a vote: where nothing is to be told, a place had better abstain
 _STRIDE = 0x9E3779B97F4A7C15 >> 1  # between the seeds of steps, so that those of nearby seeds do not meet
 
 

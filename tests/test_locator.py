@@ -19,7 +19,7 @@ from models.data import Domain
 from models.langevin import focused
 from models.locating import LocatorLearner
 from models.locator import Locator, evidence
-from models.training import Trainer
+from models.training import Trainer, TrainingConfig
 from tests.test_training import CONFIG, ORANGE, RED
 from translate import Translator
 
@@ -147,7 +147,7 @@ def test_training_with_focus_learns_a_locator_resumes_exactly_and_learns_the_sam
     curriculum = replace(CONFIG.curriculum, ladder=replace(CONFIG.curriculum.ladder, focus=0.4))
     config = replace(CONFIG, curriculum=curriculum)
 
-    def run(folder: str, wanted: object = config, resume: bool = False) -> Trainer:
+    def run(folder: str, wanted: TrainingConfig = config, resume: bool = False) -> Trainer:
         return Trainer(tmp_path / folder, wanted, ORANGE, RED, names=("red", "orange"), resume=resume)
 
     whole = run("whole")
