@@ -16,8 +16,8 @@ BAND = 128  # rows of the full size worked on at a time: bounds the memory, chan
 def bend(picture: NDArray[np.uint8], flow: Tensor) -> NDArray[np.uint8]:
     """As models.shape.warped, for a picture (H, W, 3) uint8 of any size and a flow (1, 2, h, w), which is enlarged.
 
-    Takes the memory of the result and of what a band of it is made of: at worst 12 bytes a pixel, where a flow turns
-    the whole picture into one band.
+    Takes some 30 bytes a pixel at worst, where a band is made of rows from all over the picture, and a third of that
+    for flows as chains find them.
     """
     height, width = picture.shape[:2]
     looks = flow[0].float().cpu() * (min(height, width) / 2)  # in pixels, across and down
