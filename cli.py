@@ -404,6 +404,10 @@ def train(
         bool,
         typer.Option("--from-noise", help="Learn the way back from noise: to restore, or with --source for styles."),
     ] = False,
+    shape: Annotated[
+        bool,
+        typer.Option("--shape", help="Move shapes as well as colours, with --source, for things such as cats to dogs."),
+    ] = False,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop in time, with a usable model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on exactly where the run in --out stopped.")] = False,
     seed: Annotated[
@@ -425,12 +429,16 @@ def train(
 
     On several processes: torchrun --standalone --nproc-per-node 2 -m cli train ...
     """
-    if resume and (preset, zoom, seed) != (None, None, None):
-        _usage("a resumed run keeps its own preset, zoom and seed")
+    if resume and (preset, zoom, seed, shape) != (None, None, None, False):
+        _usage("a resumed run keeps its own preset, zoom, seed and shape")
     if preset not in (None, 64, 128, 256):
         _usage(f"--preset wants 64, 128 or 256, not {preset}")
     if zoom not in (None, 1, 2, 4):
         _usage(f"--zoom wants 1, 2 or 4, not {zoom}")
+    if shape and source is None:
+        _usage("--shape moves shapes of a source; say with --source where its pictures are")
+    if shape and (from_noise or preset == 256 or (zoom or 1) > 1):
+        _usage("--shape is for things seen whole, at 64 or 128 px: without --from-noise, and with a --zoom of 1")
     with _sentences():
         from translate.datasets import HUB, open_dataset
 
@@ -455,7 +463,7 @@ def train(
                 config = (
                     read_config(out)
                     if resume
-                    else training_preset(preset or 128, seed or 0, zoom or 1, from_noise, source is not None)
+                    else training_preset(preset or 128, seed or 0, zoom or 1, from_noise, source is not None, shape)
                 )
                 if not resume and (out / STATE).exists():
                     raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
@@ -968,6 +976,9 @@ def export_model(
     focus: Annotated[
         float | None, typer.Option(help="How firmly faint changes are dropped beside strong ones, in 0..1; 0 for not.")
     ] = None,
+    bend: Annotated[
+        float | None, typer.Option(help="How readily shapes move beside colours, in 0..10; 0 for not at all.")
+    ] = None,
     steps: Annotated[
         str | None, typer.Option(help="Steps of each stage at strength 1, coarse first, such as 6,5,4,1.")
     ] = None,
@@ -997,7 +1008,7 @@ def export_model(
         energy, config = load_model(place)
         if strength is not None:
             config = replace(config, strength=strength)
-        wanted = {"reach": reach, "shade": shade, "focus": focus}
+        wanted = {"reach": reach, "shade": shade, "focus": focus, "bend": bend}
         given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
         config = replace(config, ladder=replace(config.ladder, **given))
         if noise is not None and (source_name or config.source) is None:

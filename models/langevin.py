@@ -10,6 +10,8 @@ backgrounds stay white and highlights stay highlights, where plain steps paint t
 is, since the empty channels of a saturated colour must be free to fill: a mirror on either side pins them, and pure red
 apples come out mottled. What dark pixels need is a step in proportion to the light that falls on them, whatever their
 colour: see `light`.
+
+Where a ladder bends, a chain from a source moves shapes as well: see `bending`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from torch.nn import functional as F
 
 from models.energy import EnergyFunction
 from models.schedule import Ladder, Stage
+from models.shape import SPREAD, smoothed, warped
 
 ALIKE = 0.15  # how far colours may lie apart, on the [-1, 1] scale, to be likely one thing
 LOOKED_AT = 64  # focus is found at so many pixels squared, beside a sixteenth as many others
@@ -93,13 +96,15 @@ class Step:
     """One step of a chain.
 
     z: the state after the step, (B, 3, H, W) in tones. energy: E of the state BEFORE it, (B,), which the gradient gives
-    for nothing. resolution, index: where the step stands; index counts from 0 on each stage.
+    for nothing. resolution, index: where the step stands; index counts from 0 on each stage. flow: what then bends the
+    source, (B, 2, H, W), see shape.py; None for chains that do not bend.
     """
 
     z: Tensor
     energy: Tensor
     resolution: int
     index: int
+    flow: Tensor | None = None
 
 
 def chain(
@@ -126,6 +131,51 @@ def chain(
             z = z + noise * torch.randn(z.shape, generator=generator).to(z)
         z = z.clamp(min=-1)
         yield z, energies
+
+
+def bending(
+    energy: EnergyFunction,
+    z: Tensor,
+    source: Tensor,
+    flow: Tensor,
+    stage: Stage,
+    *,
+    bend: float,
+    reach: float,
+    lit: Tensor | float = 1.0,
+    noise: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """A stage as a `chain` whose state is the bent source plus a change of colours, z = bent(source, flow) + change.
+
+    Each step moves the change as a step of `chain` moves z, and the flow by bend * step_size * the smoothed slope of E
+    by the flow. z, source: (B, 3, H, W) in tones; flow: (B, 2, H, W). Yields (z, energy (B,) before the step, flow).
+    Pure, as `chain` is.
+    """
+    pixels = from_tone(source, reach)
+    # In half short sides a large picture is steeper, and moves by more pixels; a step is to be the same in pixels.
+    scale = (stage.resolution / min(source.shape[-2:])) ** 2
+    for _ in range(stage.steps):
+        energies, gradient = slope(energy, from_tone(z, reach))
+        flow = flow.detach().requires_grad_()
+        with torch.enable_grad():
+            before = warped(pixels, flow)
+            (turn,) = torch.autograd.grad((before * gradient).sum(), flow)
+        flow = flow.detach() - bend * stage.step_size * scale * smoothed(turn, SPREAD * stage.resolution)
+        moved = to_tone(warped(pixels, flow), reach) - to_tone(before.detach(), reach)
+        z = z.detach() + moved - stage.step_size * lit * gradient
+        if noise:
+            z = z + noise * torch.randn(z.shape, generator=generator).to(z)
+        z = z.clamp(min=-1)
+        yield z, energies, flow
+
+
+def bent(source: Tensor, flow: Tensor | None, reach: float) -> Tensor:
+    """A source (B, 3, H, W) in tones, bent by a flow (B, 2, H, W) or, for None, as it is.
+
+    Pixels are what is mixed on the way: a mixture of tones is nearly white where one of them is.
+    """
+    return source if flow is None else to_tone(warped(from_tone(source, reach), flow), reach)
 
 
 def renew(
@@ -174,12 +224,18 @@ def climb(
 
     energy_at: resolution -> energy. start: where the first stage begins, (B, 3, h, w) in tones. sources: the source
     pictures at every stage's resolution, in tones; the CHANGE that a stage has made to them is carried up and added to
-    the next finer ones. Without sources (chains from noise) the state itself is carried up.
+    the next finer ones, and so is the flow that has bent them, where the ladder bends. Stages that lay noise bend no
+    further. Without sources (chains from noise) the state itself is carried up.
     """
     z = start
+    flow = None if sources is None or not ladder.bend else torch.zeros_like(start[:, :2])
     for number, stage in enumerate(ladder.stages):
-        if number:
-            z = enlarge(z) if sources is None else sources[number] + enlarge(z - sources[number - 1])
+        if number and sources is None:
+            z = enlarge(z)
+        elif number and sources is not None:
+            change = z - bent(sources[number - 1], flow, ladder.reach)
+            flow = None if flow is None else enlarge(flow)
+            z = bent(sources[number], flow, ladder.reach) + enlarge(change)
         energy = energy_at(stage.resolution)
         if stage.noise:
             steps = renew(energy, z, stage, reach=ladder.reach, generator=generator)
@@ -187,12 +243,20 @@ def climb(
             lit: Tensor | float = 1.0
             if sources is not None and ladder.shade:
                 lit = light(from_tone(sources[number], ladder.reach), ladder.shade)
+            if sources is not None and flow is not None:
+                bends = bending(
+                    energy, z, sources[number], flow, stage,
+                    bend=ladder.bend, reach=ladder.reach, lit=lit, noise=ladder.noise, generator=generator,
+                )  # fmt: skip
+                for index, (z, energies, flow) in enumerate(bends):
+                    yield Step(z, energies, stage.resolution, index, flow)
+                continue
             steps = chain(
                 energy, z, stage.steps, stage.step_size,
                 reach=ladder.reach, lit=lit, noise=ladder.noise, generator=generator,
             )  # fmt: skip
         for index, (z, energies) in enumerate(steps):
-            yield Step(z, energies, stage.resolution, index)
+            yield Step(z, energies, stage.resolution, index, flow)
 
 
 def tone_pyramid(x: Tensor, ladder: Ladder) -> list[Tensor]:

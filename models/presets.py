@@ -18,6 +18,14 @@ _STAGES = {
     256: (Stage(256, steps=4, step_size=64), Phase(iterations=2000, batch=8, learning_rate=5e-4)),
 }
 
+# Shapes take longer to move than colours, most of all where whole heads do, on the first stage.
+_SHAPE = {
+    16: (Stage(16, steps=15, step_size=8), Phase(iterations=1500, batch=16, learning_rate=1e-3)),
+    32: (Stage(32, steps=8, step_size=8), Phase(iterations=700, batch=16, learning_rate=7e-4)),
+    64: (Stage(64, steps=4, step_size=16), Phase(iterations=300, batch=8, learning_rate=5e-4)),
+    128: (Stage(128, steps=4, step_size=32), Phase(iterations=300, batch=8, learning_rate=5e-4)),
+}
+
 # The way back from noise is learned without a game between two players: it gets better for as long as it goes on. Of
 # whole pictures the first stage must learn what is where, of close-ups only texture.
 _FROM_NOISE = {
@@ -36,17 +44,27 @@ _CLOSE_UPS_FROM_NOISE = {
 
 
 def preset(
-    finest: int, seed: int = 0, zoom: int = 1, from_noise: bool = False, with_source: bool = True
+    finest: int,
+    seed: int = 0,
+    zoom: int = 1,
+    from_noise: bool = False,
+    with_source: bool = True,
+    shape: bool = False,
 ) -> TrainingConfig:
     """The training of a model for `finest` px: 64, 128 or 256. Raises ValueError for others.
 
     zoom: 1 for things, seen whole; 2 or 4 for styles and textures, seen from near. from_noise: for models that restore,
-    judge, or give pictures new texture (see TrainingConfig). with_source: whether there is a source folder.
+    judge, or give pictures new texture (see TrainingConfig). with_source: whether there is a source folder. shape: for
+    chains that move shapes as well as colours, in pictures of things seen whole, with a source folder, of 64 or 128 px.
     """
     if zoom not in (1, 2, 4):
         raise ValueError(f"zoom must be 1, 2 or 4, not {zoom}")
     if finest not in (64, 128, 256):
         raise ValueError(f"there are presets for 64, 128 and 256 px, not {finest}")
+    if shape:
+        if zoom != 1 or from_noise or not with_source or finest not in _SHAPE:
+            raise ValueError("shapes move from sources, seen whole, not from noise, at 64 or 128 px")
+        return _bending(finest, seed)
     stages, phases = zip(*(pair for resolution, pair in _STAGES.items() if resolution <= finest), strict=True)
     if from_noise:
         config = _from_noise(stages, seed, zoom)
@@ -57,6 +75,17 @@ def preset(
         seed=seed,
         zoom=zoom,
         penalty=0.25 * zoom,  # textures make an energy steeper than things do: at .25 a zoom of 4 blew up
+        bfloat16_up_to=128,
+    )
+
+
+def _bending(finest: int, seed: int) -> TrainingConfig:
+    stages, phases = zip(*(pair for resolution, pair in _SHAPE.items() if resolution <= finest), strict=True)
+    return TrainingConfig(
+        EnergyConfig(coarsest=16, finest=finest, widest=96),
+        Curriculum(Ladder(stages, bend=0.35), phases),
+        seed=seed,
+        overshoot=0.0,
         bfloat16_up_to=128,
     )
 

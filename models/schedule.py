@@ -48,7 +48,8 @@ class Ladder:
     reach: how stiff white is (see langevin.py). noise: standard deviation of the Gaussian noise of a step, in tones; 0
     makes the chain a deterministic descent. shade: the brightness, in 0..1, below which a pixel of the source takes
     shorter steps, see langevin.light; focus: how firmly faint changes are dropped beside strong ones, in 0..1, see
-    langevin.focused. Both are for use, not for training, and 0 is none.
+    langevin.focused. Both are for use, not for training, and 0 is none. bend: how readily the shapes of a source move
+    beside its colours, in 0..10; 0 is not at all, see langevin.bending.
     """
 
     stages: tuple[Stage, ...]
@@ -56,6 +57,7 @@ class Ladder:
     noise: float = 0.0
     shade: float = 0.0
     focus: float = 0.0
+    bend: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -71,6 +73,8 @@ class Ladder:
             raise ValueError(f"shade must lie in 0..1, not {self.shade}")
         if not 0 <= self.focus <= 1:
             raise ValueError(f"focus must lie in 0..1, not {self.focus}")
+        if not 0 <= self.bend <= 10:
+            raise ValueError(f"bend must lie in 0..10, not {self.bend}")
 
     @property
     def random(self) -> bool:

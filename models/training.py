@@ -31,6 +31,7 @@ from models.objective import Contrast, contrast, denoising
 from models.processes import ALONE, Processes
 from models.run_folder import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Progress, write_sheet
 from models.schedule import Curriculum, Ladder, Phase, Position, Stage, ladder_from_dict
+from models.shape import warped
 
 SHOWN = 8  # pictures on a sample sheet
 JUDGED = 64  # pictures that KID is measured on
@@ -45,7 +46,8 @@ class TrainingConfig:
     stiff whites pushes the harder against them, and tints them all the same. penalty: weight of R1 for each unit of
     a stage's step size, so that it weighs the energy that a step gains at first order, step size x slope^2.
     penalty_every: iterations between two updates that look at it. overshoot: weight of the ranking of target pictures
-    below overshot ones (see objective.py), for chains that start at sources. zoom: training looks at crops with
+    below overshot ones (see objective.py), for chains that start at sources; 0 for ladders that bend, since a
+    change that follows one picture's shapes fits no other. zoom: training looks at crops with
     1 / zoom of a picture's sides; at 1 an energy learns what whole pictures show, at more it learns textures.
     from_noise: learn the way back from noise laid on targets (objective.denoising) in the place of chains; every stage
     of the ladder then needs a walk. With a source folder, chains that lay noise on sources and take it away are
@@ -80,6 +82,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.from_noise and not all(stage.walk for stage in self.curriculum.ladder.stages):
             raise ValueError("to learn the way back from noise, every stage of the ladder needs a walk")
+        if self.curriculum.ladder.bend and self.overshoot:
+            raise ValueError("a ladder that bends needs an overshoot of 0: its changes fit no other picture")
 
     @property
     def picture_size(self) -> int:
@@ -452,7 +456,7 @@ class Trainer:
         if not path.exists():
             raise FileNotFoundError(f"{self.run_folder} holds no run to resume")
         tensors, meta = load_state(path)
-        if meta["config"] != json.loads(json.dumps(asdict(self.config))):
+        if not _same(meta["config"], self.config):
             raise ValueError(f"{self.run_folder} was started with other settings; resume it with the same ones")
         if meta["data"] != self._data():
             raise ValueError(f"{self.run_folder} was started with other pictures; resume it with the same folders")
@@ -472,8 +476,9 @@ class Trainer:
     def samples(self, count: int) -> tuple[Tensor | None, Tensor]:
         """Fixed sources and what the averaged model makes of them: up to `count` pictures (N, 3, S, S) in [-1, 1].
 
-        S is the config's sample_size; the change of a chain that does not reach so far yet is enlarged to
-        it. For chains from noise the first is None, the noise is fixed and the pictures themselves are enlarged.
+        S is the config's sample_size; the change of a chain that does not reach so far yet is enlarged to it, and so is
+        the flow of one that bends. For chains from noise the first is None, the noise is fixed and the pictures
+        themselves are enlarged.
         """
         ladder, size = self.ready_ladder(), self.config.sample_size
         energy_at = self._energies(self.average, ladder.finest, 1.0)
@@ -486,6 +491,9 @@ class Trainer:
             pyramid = None if low is None else tone_pyramid(low, ladder)
             *_, last = climb(energy_at, ladder, start if pyramid is None else pyramid[0], pyramid, generator)
             end = from_tone(last.z, ladder.reach)
+            if low is not None and last.flow is not None:
+                low = warped(low, last.flow)
+                start = warped(start, F.interpolate(last.flow, (size, size), mode="bicubic"))
             if low is not None:
                 counts = None if self.locating is None else evidence(self.locating.locator, low.cpu()).to(low)
                 end = focused(low, end, ladder.focus, counts)
@@ -535,6 +543,14 @@ def _restore_moments(optimiser: torch.optim.Optimizer, state: Mapping[str, Tenso
         number, key = name.split(".", 1)
         moments.setdefault(int(number), {})[key] = value.clone()
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _same(saved: Mapping[str, Any], config: TrainingConfig) -> bool:
+    """Whether saved settings are these. What an older run knew nothing of stands at its default."""
+    try:
+        return config_from_dict(saved) == config
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -292,6 +292,13 @@ def test_training_refusals_are_one_sentence_and_leave_nothing(tmp_path: Path) ->
     assert "file/run: Not a directory" in sentence(result)
     for wrong in (("--preset", 99), ("--zoom", 3)):
         assert run("train", "--target", full, "--out", tmp_path / "run", *wrong).exit_code == 2
+    for options in (["--from-noise"], ["--zoom", 2], ["--preset", 256], ["--resume"]):
+        result = run("train", "--target", full, "--source", full, "--out", tmp_path / "run", "--shape", *options)
+        assert result.exit_code == 2
+        assert "shape" in sentence(result)
+    result = run("train", "--target", full, "--out", tmp_path / "run", "--shape")
+    assert result.exit_code == 2
+    assert "--source" in sentence(result)
 
 
 def test_an_interrupted_training_saves_first_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -330,6 +337,9 @@ def test_an_exported_model_keeps_its_weights_and_takes_another_strength(tiny_mod
     assert run("models", "export", tiny_model, tmp_path / "near.safetensors", "--reach", 1.01).exit_code == 0
     assert json.loads(run("models", "show", tmp_path / "near.safetensors").stdout)["ladder"]["reach"] == 1.01
     assert run("models", "export", tiny_model, tmp_path / "over.safetensors", "--reach", 1).exit_code == 1
+    assert run("models", "export", tiny_model, tmp_path / "bent.safetensors", "--bend", 0.25).exit_code == 0
+    assert json.loads(run("models", "show", tmp_path / "bent.safetensors").stdout)["ladder"]["bend"] == 0.25
+    assert run("models", "export", tiny_model, tmp_path / "over.safetensors", "--bend", 11).exit_code == 1
     stages = shown[0]["ladder"]["stages"]
     fewer = ",".join("1" for _ in stages)
     assert run("models", "export", tiny_model, tmp_path / "quick.safetensors", "--steps", fewer).exit_code == 0

@@ -42,6 +42,8 @@ def test_beta_rises_over_the_first_half_of_a_phase_and_the_first_phase_has_none(
         lambda: Ladder((Stage(16),), noise=-1),
         lambda: Ladder((Stage(16),), shade=1.1),
         lambda: Ladder((Stage(16),), focus=-0.1),
+        lambda: Ladder((Stage(16),), bend=-0.1),
+        lambda: Ladder((Stage(16),), bend=10.1),
         lambda: Stage(4),
         lambda: Stage(16, steps=-1),
         lambda: Stage(16, step_size=0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.checkpoint import load_model
+from models import training
+from models.checkpoint import load_model, load_state, save_state
 from models.data import Domain
 from models.energy import EnergyConfig
 from models.guard import Diverged
+from models.langevin import Step, bent
 from models.run_folder import Checkpoints, Progress
 from models.schedule import Curriculum, Ladder, Phase, Stage
 from models.training import Trainer, TrainingConfig, read_config
@@ -26,6 +29,9 @@ CONFIG = TrainingConfig(
     Curriculum(LADDER, (Phase(6, 4), Phase(8, 4))),
     sheet_every=5,
 )
+BENDING = replace(
+    CONFIG, curriculum=replace(CONFIG.curriculum, ladder=replace(LADDER, bend=1.0)), overshoot=0.0
+)  # fmt: skip
 
 
 def domain(seed: int, tint: tuple[int, int, int]) -> Domain:
@@ -42,9 +48,10 @@ def trainer(
     return Trainer(run, config, ORANGE, source, names=("red", "orange"), resume=resume)
 
 
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", [CONFIG, BENDING], ids=["", "bending"])
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, config: TrainingConfig) -> None:
     """However often it was saved, and whoever looked at its pictures and drew random numbers for it."""
-    whole = trainer(tmp_path / "whole")
+    whole = trainer(tmp_path / "whole", config=config)
     whole.train()
 
     def kid(pictures: Tensor) -> float:
@@ -52,7 +59,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path
 
     for stop_at in (3, 9, 14):  # inside the first phase, while the second fades in, to the end
         torch.rand(7)  # what others drew before must not matter
-        broken = trainer(tmp_path / "broken", resume=stop_at > 3)
+        broken = trainer(tmp_path / "broken", config=config, resume=stop_at > 3)
         broken.train(minutes=0.0)  # leaves a sheet
         broken.train(iterations=stop_at, save_every=0.0, kid=kid)
     expected, found = whole.state(), broken.state()
@@ -118,6 +125,37 @@ def test_checkpoints_from_beyond_the_state_that_was_resumed_go_first(tmp_path: P
     checkpoints.drop(400, {100: 3.0, 900: 1.0})
     left = sorted(path.stem for path in (tmp_path / "checkpoints").iterdir())
     assert left == ["000100", "000200", "000300", "000400"]
+
+
+def test_samples_show_shapes_that_move_at_their_full_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a chain of one coarse stage: what is fine in the source stays as fine."""
+    run = trainer(tmp_path, config=BENDING)
+    run.train(iterations=6)
+    assert run.ready_ladder().finest == 8 and run.model_config().ladder.bend == 1.0
+    sources, _ = run.samples(5)
+    assert sources is not None
+
+    def looked(*arguments: object) -> Iterator[Step]:
+        """A chain that looks two pixels of 16 to the right."""
+        *_, pyramid, _ = arguments
+        low = pyramid[0]  # type: ignore[index]
+        flow = torch.zeros_like(low[:, :2])
+        flow[:, 0] = 2 * 2 / 16
+        yield Step(bent(low, flow, LADDER.reach), torch.zeros(len(low)), 8, 0, flow)
+
+    monkeypatch.setattr(training, "climb", looked)
+    _, made = run.samples(5)
+    torch.testing.assert_close(made[..., :-2], sources[..., 2:], atol=1e-4, rtol=0)
+
+
+def test_a_run_of_an_older_version_resumes_with_what_it_did_not_know_at_its_default(tmp_path: Path) -> None:
+    trainer(tmp_path).train(iterations=2)
+    tensors, meta = load_state(tmp_path / "state.safetensors")
+    del meta["config"]["curriculum"]["ladder"]["bend"]
+    save_state(tmp_path / "state.safetensors", tensors, {k: v for k, v in meta.items() if k not in ("format", "kind")})
+    assert trainer(tmp_path, resume=True).iteration == 2
+    with pytest.raises(ValueError, match="other settings"):
+        trainer(tmp_path, config=BENDING, resume=True)
 
 
 def test_a_model_saved_while_a_stage_fades_in_stops_at_the_stage_below(tmp_path: Path) -> None:

@@ -156,10 +156,13 @@ def _command(run: Path, config: ModelConfig, training: TrainingConfig) -> str:
         words += ["--zoom", str(training.zoom)]
     if training.from_noise:
         words += ["--from-noise"]
+    shape = training.curriculum.ladder.bend > 0
+    if shape:
+        words += ["--shape"]
     if training.seed:
         words += ["--seed", str(training.seed)]
     has_source = config.source is not None
-    ready = preset(training.network.finest, training.seed, training.zoom, training.from_noise, has_source)
+    ready = preset(training.network.finest, training.seed, training.zoom, training.from_noise, has_source, shape)
     own = asdict(training) != asdict(ready)
     return shlex.join(words) + ("    # with settings of its own" if own else "")
 

@@ -49,7 +49,7 @@ def affine_change(source: Tensor, change: Tensor, radius: int, epsilon: float = 
     return _box_mean(slopes.flatten(0, 1)[None], radius)[0], _box_mean(offsets[None], radius)[0]
 
 
-def _enlargement(size: int, enlarged: int) -> Tensor:
+def enlargement(size: int, enlarged: int) -> Tensor:
     """The (enlarged, size) matrix of bicubic enlargement along one axis.
 
     As a matrix product it is twice as fast here as interpolating, and some of its rows make an exact tile.
@@ -58,10 +58,10 @@ def _enlargement(size: int, enlarged: int) -> Tensor:
     return F.interpolate(eye, (enlarged, size), mode="bicubic", antialias=enlarged < size)[0, 0]
 
 
-def _pieces(enlargement: Tensor, length: int) -> Iterator[tuple[slice, slice, Tensor]]:
+def _pieces(matrix: Tensor, length: int) -> Iterator[tuple[slice, slice, Tensor]]:
     """An enlarged axis in pieces: which part of it, made of which part of the small axis, by which matrix."""
-    for start in range(0, len(enlargement), length):
-        piece = enlargement[start : start + length]
+    for start in range(0, len(matrix), length):
+        piece = matrix[start : start + length]
         used = piece.any(0).nonzero()  # a few of the small axis; all others would be multiplied by 0
         needed = slice(int(used[0]), int(used[-1]) + 1)
         yield slice(start, start + len(piece)), needed, piece[:, needed]
@@ -82,7 +82,7 @@ def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray
     added = 127.5 * (offsets + remainder - slopes.sum(1))
     fields = torch.cat([slopes.flatten(0, 1), added])  # (12, h, w)
     carried = picture.copy()
-    rows, columns = _enlargement(fields.shape[1], len(picture)), _enlargement(fields.shape[2], picture.shape[1])
+    rows, columns = enlargement(fields.shape[1], len(picture)), enlargement(fields.shape[2], picture.shape[1])
     for down, used_rows, enlarge_down in _pieces(rows, TILE[0]):
         band = enlarge_down @ fields[:, used_rows]
         for across, used_columns, enlarge_across in _pieces(columns, TILE[1]):

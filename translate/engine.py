@@ -23,7 +23,6 @@ from models.locator import Locator, evidence
 from models.schedule import Ladder
 from models.zoo import locate
 from translate import __version__
-from translate.detail import carry
 from translate.frames import Frame, saliency
 from translate.pictures import Photo, open_picture
 from translate.saliency import energy_map
@@ -233,17 +232,26 @@ class Translator:
             x = from_tone(z[..., : shape[0] // factor, : shape[1] // factor], ladder.reach)
             return x.clamp(-1, 1).cpu().contiguous()
 
+        def bent_by(step: Step) -> Sequence[Tensor | None]:
+            if step.flow is None:
+                return [None] * len(photos)
+            # What is shown is the working copy without its padding, whose short side may be longer.
+            factor = ladder.finest // step.resolution
+            unit = min(step.flow.shape[-2:]) * factor / min(shape)
+            flow = step.flow[..., : shape[0] // factor, : shape[1] // factor] * unit
+            return flow.cpu().contiguous().split(1)
+
         befores = [shown(z, stage.resolution) for z, stage in zip(sources, ladder.stages, strict=True)]
         counts = self._evidence(pixels, shape, ladder)
         generator = torch.Generator().manual_seed(seed)
         steps = climb(self._energy.at, ladder, sources[0], sources, generator)
         for step, energies in self._with_energies(steps, ladder.reach):
             stage = stages[step.resolution]
-            before, reached = befores[stage], shown(step.z, step.resolution)
+            before, reached, flows = befores[stage], shown(step.z, step.resolution), bent_by(step)
             yield [
                 Frame(
                     stage, step.index + 1, energies[n], before[n : n + 1], reached[n : n + 1], previews[n],
-                    ladder.focus, None if counts is None else counts[stage][n : n + 1],
+                    ladder.focus, None if counts is None else counts[stage][n : n + 1], flows[n],
                 )
                 for n in range(len(photos))
             ]  # fmt: skip
@@ -292,7 +300,7 @@ def _finished(rgb: Image.Image, film: Sequence[Frame]) -> Image.Image:
     """As Frame.onto, but the array of a large source is gone before that of the result becomes a picture."""
     if not film:
         return rgb.copy()
-    changed = carry(np.asarray(rgb), film[-1].source, film[-1].state)
+    changed = film[-1].carried(np.asarray(rgb))
     return Image.fromarray(changed)
 
 

@@ -73,9 +73,8 @@ class Film:
     @property
     def bytes(self) -> int:
         """Memory that the steps take."""
-        return sum(frame.reached.nbytes for frame in self.frames) + (
-            self.frames[0].preview.nbytes if self.frames else 0
-        )
+        held = (part for frame in self.frames for part in (frame.reached, frame.flow) if part is not None)
+        return sum(part.nbytes for part in held) + (self.frames[0].preview.nbytes if self.frames else 0)
 
 
 class Shelf:

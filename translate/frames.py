@@ -16,6 +16,8 @@ from torch import Tensor
 
 from models.checkpoint import write_whole
 from models.langevin import enlarge, focused
+from models.shape import warped
+from translate.bending import bend
 from translate.detail import carry
 
 GIF_FRAMES = 32  # at most, at even distances: more of them weigh more than they show
@@ -31,7 +33,8 @@ class Frame:
     after this step, as the stage's energy sees it; energies of different stages are different functions and do not
     compare. source, reached: the picture before the chain and where it stands at the stage's resolution, (1, 3, h, w)
     floats on the [-1, 1] scale. preview: the source as uint8 (H, W, 3), for showing. focus: the ladder's. evidence: how
-    much each pixel counts for it, (1, 1, h, w), where there is a locator.
+    much each pixel of the source counts for it, (1, 1, h, w), where there is a locator. flow: what bends the source so
+    far, (1, 2, h, w), see models/shape.py; None for chains that do not bend.
     """
 
     stage: int
@@ -42,11 +45,20 @@ class Frame:
     preview: NDArray[np.uint8] = field(repr=False)
     focus: float = 0.0
     evidence: Tensor | None = field(default=None, repr=False)
+    flow: Tensor | None = field(default=None, repr=False)
+
+    @property
+    def bent(self) -> Tensor:
+        """The source, bent by the flow, (1, 3, h, w): what the change of colours is counted from."""
+        return self.source if self.flow is None else warped(self.source, self.flow)
 
     @cached_property
     def state(self) -> Tensor:
         """The picture after this step, (1, 3, h, w): what was reached, with faint changes dropped; see focused."""
-        return focused(self.source, self.reached, self.focus, self.evidence)
+        counts = self.evidence
+        if counts is not None and self.flow is not None:
+            counts = warped(counts, self.flow)
+        return focused(self.bent, self.reached, self.focus, counts)
 
     @cached_property
     def picture(self) -> Image.Image:
@@ -55,14 +67,19 @@ class Frame:
 
     def onto(self, picture: NDArray[np.uint8]) -> Image.Image:
         """Give a copy of the source, of any size, uint8 (H, W, 3), the change so far."""
-        return Image.fromarray(carry(picture, self.source, self.state))
+        return Image.fromarray(self.carried(picture))
+
+    def carried(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """As `onto`, as an array: shapes first, then colours."""
+        return carry(picture if self.flow is None else bend(picture, self.flow), self.bent, self.state)
 
 
 def saliency(frames: Sequence[Frame]) -> NDArray[np.float32]:
     """How much each pixel was moved, summed over the steps and averaged over colours: (h, w), on the [-1, 1] scale.
 
     The generative saliency of CF-EBM (Zhao, Xie, Li, ICLR 2021), at the resolution of the last stage; what coarse
-    stages moved is enlarged and added. (1, 1) without frames.
+    stages moved is enlarged and added. Where a chain bends, what moves is the picture at that place: a pixel that turns
+    from ground to ear counts as much as one that is painted so. (1, 1) without frames.
     """
     if not frames:
         return np.zeros((1, 1), np.float32)
