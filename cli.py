@@ -1041,7 +1041,7 @@ def locate_in_model(
     focus: Annotated[
         float | None, typer.Option(help="How firmly faint changes are dropped, in 0..1; default: the model's, or 0.4.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Updates of the locator; 1500 take some four minutes.")] = 1500,
+    steps: Annotated[int, typer.Option(min=1, help="Updates of the locator; 1200 take some four minutes.")] = 1200,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of what is drawn.")] = 0,
 ) -> None:
     """Teach a model where its change belongs: what the two domains differ in changes, the ground stays.

@@ -33,12 +33,12 @@ class Domain:
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def batch(self, count: int, size: int, zoom: int = 1) -> Tensor:
+    def batch(self, count: int, size: int, zoom: int = 1, nearest: float = NEAREST_CROP) -> Tensor:
         """`count` pictures drawn with replacement, randomly cropped and flipped: (count, 3, size, size) in [-1, 1].
 
-        A crop's sides are about 1 / zoom of the picture's.
+        A crop's sides are about 1 / zoom of the picture's, its area at least `nearest` / zoom^2.
         """
-        share = NEAREST_CROP / zoom**2, 1.0 / zoom**2
+        share = nearest / zoom**2, 1.0 / zoom**2
         crop = v2.RandomResizedCrop(size, scale=share, ratio=(0.9, 1 / 0.9), antialias=True)
         flip = v2.RandomHorizontalFlip()
         drawn = torch.randint(len(self), (count,)).tolist()

@@ -8,13 +8,14 @@ from torch.nn import functional as F
 from models.data import Domain
 from models.locator import SIDE, Locator
 
-STEPS = 1500  # some four minutes of one core
-BATCH = 12  # pictures of each domain
+STEPS = 1200  # some four minutes of one core
+BATCH = 16  # pictures of each domain
 LEARNING_RATE = 1e-3
 WEIGHT = 4.0  # of the mean vote as the logit of a picture
 FOCUS = 0.4  # for ladders whose chains have a locator, see Ladder
-PICTURE_SIZE = 2 * SIDE * 9 // 8  # of training pictures, that quarters of them are not enlarged
-THRIFT = 0.2  # price of a vote: where nothing is to be told, a place had better abstain
+PICTURE_SIZE = 2 * SIDE * 9 // 8  # of training pictures, that the smallest crops are hardly enlarged
+NEAREST = 0.2  # the smallest share of a picture's area that is shown: things come in all sizes
+THRIFT = 0.1  # price of a vote: where nothing is to be told, a place had better abstain
 _STRIDE = 0x9E3779B97F4A7C15 >> 1  # between the seeds of steps, so that those of nearby seeds do not meet
 
 
@@ -36,8 +37,7 @@ class LocatorLearner:
         """Update number `number`, from 0. Returns the share of the batch's pictures that were told apart."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((self._seed + (number + 1) * _STRIDE) % 2**63)
-            # Whole pictures and quarters of them in turns, for things of any size.
-            pictures = torch.cat([domain.batch(BATCH, SIDE, zoom=1 + number % 2) for domain in self._domains])
+            pictures = torch.cat([domain.batch(BATCH, SIDE, nearest=NEAREST) for domain in self._domains])
         votes = self.locator(pictures.contiguous(memory_format=torch.channels_last))
         side = torch.tensor([1.0, -1.0]).repeat_interleave(BATCH)
         logits = side * WEIGHT * votes.mean(dim=(1, 2))

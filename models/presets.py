@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.energy import EnergyConfig
+from models.locating import FOCUS
 from models.schedule import Curriculum, Ladder, Phase, Stage
 from models.training import TrainingConfig
+
+SHADE = 0.4  # of 0.3 to 0.6 the brightness that kept most fruit and looked most natural, see docs/experiments.md
 
 # A step moves a pixel of a fine picture less than one of a coarse picture, whose slope sums up many; larger steps there
 # make up for a part of it.
@@ -69,9 +72,11 @@ def preset(
     if from_noise:
         config = _from_noise(stages, seed, zoom)
         return _renewing(config) if with_source else config
+    # Things stand on a ground, which is to stay; a style has none.
+    ladder = Ladder(stages, shade=SHADE, focus=FOCUS) if with_source and zoom == 1 else Ladder(stages)
     return TrainingConfig(
         EnergyConfig(coarsest=16, finest=finest),
-        Curriculum(Ladder(stages), phases),
+        Curriculum(ladder, phases),
         seed=seed,
         zoom=zoom,
         penalty=0.25 * zoom,  # textures make an energy steeper than things do: at .25 a zoom of 4 blew up
