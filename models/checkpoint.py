@@ -81,7 +81,7 @@ def write_whole(path: Path, content: bytes) -> None:
 def save_model(path: Path, weights: Mapping[str, Tensor], config: ModelConfig, locator: Locator | None = None) -> None:
     """Write one model file. `weights` is the state dict of a plain `Energy` (no spectral norm)."""
     if locator is not None:
-        weights = {**weights, **{LOCATOR + name: value for name, value in locator.state_dict().items()}}
+        weights = {**weights, **{LOCATOR + name: value for name, value in locator.weights().items()}}
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     described = {**asdict(config), "located": locator is not None}
     header = {KEY: json.dumps({"format": FORMAT, "kind": "model", "weights": _fingerprint(tensors), **described})}
@@ -113,7 +113,7 @@ def _load(path: Path) -> tuple[Energy, Locator | None, ModelConfig]:
             energy, locator = Energy(config.network), Locator() if config.located else None
         wanted = {name: list(value.shape) for name, value in energy.state_dict().items()}
         if locator is not None:
-            wanted |= {LOCATOR + name: list(value.shape) for name, value in locator.state_dict().items()}
+            wanted |= {LOCATOR + name: list(value.shape) for name, value in locator.weights().items()}
         there = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         if any(part.get_dtype() != "F32" for part in there.values()):
             raise BadModel(f"{path.name} holds weights that are not 32-bit floats")

@@ -23,12 +23,18 @@ class Locator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, 24, 3, padding=1), nn.SiLU()]
-        for inputs, outputs, stride in ((24, 32, 2), (32, 48, 1), (48, 64, 2), (64, 64, 1)):
+        layers: list[nn.Module] = []
+        for inputs, outputs, stride in ((3, 24, 1), (24, 32, 2), (32, 48, 1), (48, 64, 2), (64, 64, 1)):
+            # Normalised over batches, not over each picture: an object must not sway the votes of its ground.
             layers += [
-                nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1), nn.GroupNorm(4, outputs), nn.SiLU(),
+                nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, padding_mode="reflect"),
+                nn.BatchNorm2d(outputs), nn.SiLU(),
             ]  # fmt: skip
         self.layers = nn.Sequential(*layers, nn.Conv2d(64, 1, 1))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The state dict without the counters of batches, which it loads without: a model file holds floats alone."""
+        return {name: value for name, value in self.state_dict().items() if value.is_floating_point()}
 
     def forward(self, x: Tensor) -> Tensor:
         votes: Tensor = self.layers(x).squeeze(1)
@@ -45,7 +51,7 @@ def evidence(locator: Locator, pictures: Tensor) -> Tensor:
     height, width = pictures.shape[-2:]
     scale = SIDE / min(height, width)
     small = F.interpolate(pictures, (round(scale * height), round(scale * width)), mode="area")
-    told = locator(small).abs()
+    told = locator.eval()(small).abs()
     ground = told.flatten(1).quantile(GROUND, dim=1).view(-1, 1, 1)
     beyond = (told - ground).clamp(min=0).unsqueeze(1)
     return F.interpolate(beyond, (height, width), mode="bilinear", align_corners=False)
