@@ -823,17 +823,17 @@ def calibrate_model(
         if output is None and local(model) is None:
             _usage(f"{model} came ready-made; say with --output FILE.safetensors where its calibrated copy shall go")
 
-        from models.checkpoint import load_locator, load_model, save_model
+        from models.checkpoint import load_whole, save_model
         from translate.calibration import calibrate
         from translate.restore import needs_noise
 
-        energy, config = load_model(place)
+        energy, locator, config = load_whole(place)
         needs_noise(config, model, "be calibrated")
         squares, bad = read_training_folder(pictures, config.ladder.finest)
         for error in bad:
             _say(f"left out: {error}")
         target = output or place
-        save_model(target, energy.state_dict(), calibrate(energy, config, squares), load_locator(place))
+        save_model(target, energy.state_dict(), calibrate(energy, config, squares), locator)
         typer.echo(target)
 
 
@@ -999,13 +999,12 @@ def export_model(
     with _sentences():
         from dataclasses import replace
 
-        from models.checkpoint import load_locator, load_model, save_model
+        from models.checkpoint import load_whole, save_model
         from models.zoo import locate
 
         if file.suffix != ".safetensors":
             _usage(f"{file.name} must end with .safetensors")
-        place = locate(name)
-        energy, config = load_model(place)
+        energy, locator, config = load_whole(locate(name))
         if strength is not None:
             config = replace(config, strength=strength)
         wanted = {"reach": reach, "shade": shade, "focus": focus, "bend": bend}
@@ -1028,7 +1027,7 @@ def export_model(
             amounts = _for_each_stage("--noise", noise, float, len(stages))
             stages = tuple(replace(stage, noise=amount) for stage, amount in zip(stages, amounts, strict=True))
         config = replace(config, ladder=replace(config.ladder, stages=stages), source=source_name or config.source)
-        save_model(file, energy.state_dict(), config, load_locator(place))
+        save_model(file, energy.state_dict(), config, locator)
         typer.echo(file)
 
 

@@ -95,16 +95,17 @@ def load_model(path: Path) -> tuple[Energy, ModelConfig]:
     before memory is taken for any of them; then whether the weights are those that were saved. Raises BadModel, with
     a sentence that says what is wrong with the file.
     """
-    energy, _, config = _load(path)
+    energy, _, config = load_whole(path)
     return energy, config
 
 
 def load_locator(path: Path) -> Locator | None:
     """The locator of a model file, in evaluation mode, on the CPU; None where it has none. Raises as `load_model`."""
-    return _load(path)[1]
+    return load_whole(path)[1]
 
 
-def _load(path: Path) -> tuple[Energy, Locator | None, ModelConfig]:
+def load_whole(path: Path) -> tuple[Energy, Locator | None, ModelConfig]:
+    """What `load_model` and `load_locator` give, from one reading of the file. Raises as `load_model`."""
     with _opened_model(path) as file:
         meta = _model_meta(path, file)
         config = _model_config(path, meta)

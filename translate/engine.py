@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from models.checkpoint import FILE_NAME, ModelConfig, digest, load_locator, load_model
+from models.checkpoint import FILE_NAME, ModelConfig, digest, load_whole
 from models.energy import HEAD_RESOLUTION, Energy
 from models.langevin import Step, climb, from_tone, pooled, tone_pyramid
 from models.locator import Locator, evidence
@@ -94,11 +94,11 @@ class Translator:
         """
         chosen = pick_device(device)
         path = locate(os.fspath(name))
-        energy, config = load_model(path)
+        energy, locator, config = load_whole(path)
         local = Path(name)
         folder = local.resolve() if local.is_dir() else path.resolve().parent if local.is_file() else local
         label = folder.name if path.name == FILE_NAME else path.stem
-        return cls(energy, config, name=label, digest=digest(path), device=chosen, locator=load_locator(path))
+        return cls(energy, config, name=label, digest=digest(path), device=chosen, locator=locator)
 
     def __call__(
         self,
