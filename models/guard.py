@@ -1,13 +1,14 @@
 """The guard: energies that run away, and the good state that training goes back to.
 
-Energy models of this kind blow up now and then, whatever the settings. The guard looks at every iteration, keeps a
-state that is known to be good, and gives up where the same state leads to a blow-up again and again.
+Energy models of this kind blow up now and then, whatever the settings. The guard looks at every iteration and keeps the
+last states that are known to be good. Each blow-up in a row leads back to an older one, and on with half the learning
+rate; with good states it rises again. It gives up where all that is of no use.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -15,35 +16,50 @@ State = dict[str, Tensor]
 
 RUNAWAY = 50.0  # a gap between target and chain energies no healthy run comes near; healthy ones stay below 5
 SNAPSHOT_EVERY = 50  # iterations between the good states that the guard rolls back to
-MAX_ROLLBACKS = 5  # in a row, without a new good state between them
+KEPT = 3  # of those
+MAX_ROLLBACKS = 5  # more of them than good states in between can make up for
 
 
 class Diverged(ArithmeticError):
-    """Training blew up again and again from the same good state; the message is one plain sentence."""
+    """Training blew up again and again, whatever state it went back to; the message is one plain sentence."""
 
 
 class Guard:
-    """Keeps `good`, the last state that training has gone on well from; `rollbacks` counts the returns to it."""
+    """Keeps `states`, the last ones that training has gone on well from, oldest first; `rollbacks` counts the returns
+    to them that good states since have not made up for."""
 
-    def __init__(self, good: State, rollbacks: int = 0) -> None:
-        self.good, self.rollbacks = good, rollbacks
+    def __init__(self, states: Sequence[State], rollbacks: int = 0) -> None:
+        self.states, self.rollbacks = list(states), rollbacks
         self._candidate: State | None = None
+
+    @property
+    def good(self) -> State:
+        """The state to go back to."""
+        return self.states[-1]
+
+    @property
+    def caution(self) -> float:
+        """What the learning rate is to be multiplied by: half for each return."""
+        return 0.5**self.rollbacks
 
     def look(self, iteration: int, state: Callable[[], State]) -> None:
         """Before an iteration: take a snapshot where one is due."""
         # Whether this state is a good one shows only when an iteration has gone well from here.
-        due = iteration % SNAPSHOT_EVERY == 0 and self.rollbacks == 0
+        due = iteration % SNAPSHOT_EVERY == 0 and iteration > int(self.good["iteration"])
         self._candidate = state() if due else None
 
     def judge(self, iteration: int, target_energy: float, chain_energy: float, change: float) -> bool:
-        """After an iteration: whether it went well; if so, the snapshot before it becomes the good state."""
+        """After an iteration: whether it went well; if so, the snapshot before it becomes a good state."""
         gap = abs(target_energy - chain_energy)
         if not math.isfinite(gap + change) or gap > RUNAWAY:
             self.rollbacks += 1
+            # A state that blow-ups follow again and again may be past saving itself.
+            if self.rollbacks > 1 and len(self.states) > 1:
+                self.states.pop()
             return False
-        self.good = self._candidate or self.good
-        if (iteration + 1) % SNAPSHOT_EVERY == 0:
-            self.rollbacks = 0
+        if self._candidate is not None:
+            self.states = [*self.states, self._candidate][-KEPT:]
+            self.rollbacks = max(0, self.rollbacks - 1)
         return True
 
     @property

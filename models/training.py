@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ class Trainer:
             if processes.first:
                 run.mkdir(parents=True, exist_ok=True)
                 write_whole(run / CONFIG, json.dumps(asdict(config), indent=1).encode())
-            self.guard = Guard(self.state())
+            self.guard = Guard([self.state()])
 
     def train(
         self,
@@ -321,7 +322,7 @@ class Trainer:
         gradients = [p.grad for p in self.energy.parameters() if p.grad is not None]
         self.processes.average([*gradients, figures])
         for group in self.optimiser.param_groups:
-            group["lr"] = self.config.curriculum.learning_rate(self.iteration)
+            group["lr"] = self.guard.caution * self.config.curriculum.learning_rate(self.iteration)
         steepness = torch.nn.utils.clip_grad_norm_(self.energy.parameters(), self.config.gradient_clip)
         if not torch.isfinite(steepness):
             return math.nan, math.nan, math.nan, math.nan
@@ -414,8 +415,9 @@ class Trainer:
         """Write state, model and log, each whole or not at all."""
         if not self.processes.first:
             return
-        good = self.guard.good
-        tensors = {f"now.{k}": v for k, v in self.state().items()} | {f"good.{k}": v for k, v in good.items()}
+        tensors = {f"now.{k}": v for k, v in self.state().items()}
+        for age, state in enumerate(reversed(self.guard.states)):
+            tensors |= {f"{_good(age)}.{k}": v for k, v in state.items()}
         save_state(
             self.run_folder / STATE, tensors,
             {
@@ -462,7 +464,11 @@ class Trainer:
             raise ValueError(f"{self.run_folder} was started with other pictures; resume it with the same folders")
         try:
             self._restore(_part(tensors, "now."))
-            self.guard = Guard(_part(tensors, "good."), meta["rollbacks"])
+            ages = takewhile(lambda age: f"{_good(age)}.iteration" in tensors, count())
+            states = [_part(tensors, f"{_good(age)}.") for age in ages]
+            if not states:
+                raise KeyError(_good(0))
+            self.guard = Guard(states[::-1], meta["rollbacks"])
             self.seconds, self.names = meta["seconds"], tuple(meta["names"])
         except (KeyError, RuntimeError) as error:
             raise BadModel(f"{path.name} is not a whole training state") from error
@@ -551,6 +557,11 @@ def _same(saved: Mapping[str, Any], config: TrainingConfig) -> bool:
         return config_from_dict(saved) == config
     except (KeyError, TypeError, ValueError):
         return False
+
+
+def _good(age: int) -> str:
+    """What a state file calls the guard's good states, the newest, of age 0, as versions did that knew no others."""
+    return f"good-{age}" if age else "good"
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

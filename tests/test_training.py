@@ -228,6 +228,42 @@ def test_a_blow_up_just_before_a_snapshot_does_not_become_the_good_state(tmp_pat
     assert [event for event in heard if event] == ["blew up at iteration 8, rolled back to 4"]
 
 
+def test_blow_ups_in_a_row_lead_further_back_each_time_and_on_more_carefully(tmp_path: Path, monkeypatch) -> None:
+    """Then good states make up for them, one by one. All of it survives an interruption."""
+    monkeypatch.setattr("models.guard.SNAPSHOT_EVERY", 2)
+    run = trainer(tmp_path)
+    heard: list[tuple[str, float]] = []
+
+    def sabotage(progress: Progress) -> None:
+        if progress.event or progress.iteration > 6:
+            heard.append((progress.event, run.guard.caution))
+        blown = sum(bool(event) for event, _ in heard)
+        if blown < 3 and progress.iteration == (6, 6, 4)[blown]:
+            with torch.no_grad():
+                run.energy.project.weight.fill_(float("nan"))
+
+    run.train(report=sabotage, iterations=8)
+    assert [event for event, _ in heard if event] == [
+        "blew up at iteration 7, rolled back to 6",
+        "blew up at iteration 7, rolled back to 4",
+        "blew up at iteration 5, rolled back to 2",
+    ]
+    assert [caution for event, caution in heard if event] == [1 / 2, 1 / 4, 1 / 8]
+    assert run.guard.caution == 1 / 2, "the states at 4 and 6 were good ones"
+    rate = run.optimiser.param_groups[0]["lr"]
+    assert rate == pytest.approx(CONFIG.curriculum.learning_rate(7) / 2)
+    again = trainer(tmp_path, resume=True)
+    assert again.guard.caution == 1 / 2
+    assert [int(state["iteration"]) for state in again.guard.states] == [2, 4, 6]
+    assert all(
+        torch.equal(value, kept[name])
+        for state, kept in zip(run.guard.states, again.guard.states, strict=True)
+        for name, value in state.items()
+    )
+    run.train()
+    assert run.guard.caution == 1
+
+
 def test_a_training_that_blows_up_for_ever_gives_up_with_a_sentence_and_a_sane_model(tmp_path: Path) -> None:
     run = trainer(tmp_path)
 
