@@ -352,7 +352,7 @@ class Trainer:
         if self.guard.exhausted:
             self._restore(good)
             raise Diverged(
-                f"training blew up {self.guard.rollbacks} times in a row after iteration {self.iteration}; "
+                f"training keeps blowing up, now after iteration {self.iteration}, whatever state it goes back to; "
                 "try a smaller learning rate or a larger penalty"
             )
         # The random state is NOT restored: the same batches would lead to the same end.
