@@ -17,7 +17,7 @@ State = dict[str, Tensor]
 RUNAWAY = 50.0  # a gap between target and chain energies no healthy run comes near; healthy ones stay below 5
 SNAPSHOT_EVERY = 50  # iterations between the good states that the guard rolls back to
 KEPT = 3  # of those
-MAX_ROLLBACKS = 5  # more of them than good states in between can make up for
+MAX_ROLLBACKS = 5  # without a good state further on between them
 
 
 class Diverged(ArithmeticError):
@@ -25,12 +25,21 @@ class Diverged(ArithmeticError):
 
 
 class Guard:
-    """Keeps `states`, the last ones that training has gone on well from, oldest first; `rollbacks` counts the returns
-    to them that good states since have not made up for."""
+    """Keeps `states`, the last ones that training has gone on well from, oldest first.
 
-    def __init__(self, states: Sequence[State], rollbacks: int = 0) -> None:
-        self.states, self.rollbacks = list(states), rollbacks
+    rollbacks: the returns to them that good states since have not made up for. stuck: the returns since training has
+    reached a good state beyond `newest`, the iteration of the furthest one so far.
+    """
+
+    def __init__(self, states: Sequence[State], rollbacks: int = 0, stuck: int = 0, newest: int | None = None) -> None:
+        self.states, self.rollbacks, self.stuck = list(states), rollbacks, stuck
+        self.newest = int(self.good["iteration"]) if newest is None else newest
         self._candidate: State | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What, beside the states, makes another guard like this one."""
+        return {"rollbacks": self.rollbacks, "stuck": self.stuck, "newest": self.newest}
 
     @property
     def good(self) -> State:
@@ -53,6 +62,7 @@ class Guard:
         gap = abs(target_energy - chain_energy)
         if not math.isfinite(gap + change) or gap > RUNAWAY:
             self.rollbacks += 1
+            self.stuck += 1
             # A state that blow-ups follow again and again may be past saving itself.
             if self.rollbacks > 1 and len(self.states) > 1:
                 self.states.pop()
@@ -60,9 +70,12 @@ class Guard:
         if self._candidate is not None:
             self.states = [*self.states, self._candidate][-KEPT:]
             self.rollbacks = max(0, self.rollbacks - 1)
+            # Going over the same ground again is no progress: two states could take turns for ever.
+            if iteration > self.newest:
+                self.newest, self.stuck = iteration, 0
         return True
 
     @property
     def exhausted(self) -> bool:
         """Whether going back once more is of no use."""
-        return self.rollbacks > MAX_ROLLBACKS
+        return self.stuck > MAX_ROLLBACKS

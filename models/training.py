@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from torch.nn.utils import parametrize
 from models.checkpoint import FILE_NAME, BadModel, ModelConfig, load_state, save_model, save_state, write_whole
 from models.data import Domain
 from models.energy import Energy, EnergyConfig, EnergyFunction, effective_weights, with_spectral_norm
-from models.guard import Diverged, Guard
+from models.guard import KEPT, Diverged, Guard
 from models.langevin import climb, enlarge, focused, from_tone, pooled, tone_pyramid, uniform_start
 from models.locating import LocatorLearner
 from models.locator import evidence
@@ -422,7 +421,7 @@ class Trainer:
             self.run_folder / STATE, tensors,
             {
                 "config": asdict(self.config), "names": self.names, "data": self._data(),
-                "seconds": self.seconds, "rollbacks": self.guard.rollbacks, "rows": len(self.log.rows),
+                "seconds": self.seconds, "guard": self.guard.counts, "rows": len(self.log.rows),
             },
         )  # fmt: skip
         self._save_model(self.run_folder / FILE_NAME, self.model_config())
@@ -464,13 +463,12 @@ class Trainer:
             raise ValueError(f"{self.run_folder} was started with other pictures; resume it with the same folders")
         try:
             self._restore(_part(tensors, "now."))
-            ages = takewhile(lambda age: f"{_good(age)}.iteration" in tensors, count())
-            states = [_part(tensors, f"{_good(age)}.") for age in ages]
-            if not states:
-                raise KeyError(_good(0))
-            self.guard = Guard(states[::-1], meta["rollbacks"])
+            states = [state for age in reversed(range(KEPT)) if (state := _part(tensors, f"{_good(age)}."))]
+            if "guard" not in meta:  # an older version counted one thing
+                meta["guard"] = {"rollbacks": meta["rollbacks"], "stuck": meta["rollbacks"]}
+            self.guard = Guard(states, **meta["guard"])
             self.seconds, self.names = meta["seconds"], tuple(meta["names"])
-        except (KeyError, RuntimeError) as error:
+        except (KeyError, IndexError, RuntimeError) as error:
             raise BadModel(f"{path.name} is not a whole training state") from error
         self.log.read(self.run_folder / LOG, meta["rows"])
 

@@ -254,6 +254,7 @@ def test_blow_ups_in_a_row_lead_further_back_each_time_and_on_more_carefully(tmp
     assert rate == pytest.approx(CONFIG.curriculum.learning_rate(7) / 2)
     again = trainer(tmp_path, resume=True)
     assert again.guard.caution == 1 / 2
+    assert again.guard.counts == run.guard.counts
     assert [int(state["iteration"]) for state in again.guard.states] == [2, 4, 6]
     assert all(
         torch.equal(value, kept[name])
@@ -262,6 +263,27 @@ def test_blow_ups_in_a_row_lead_further_back_each_time_and_on_more_carefully(tmp
     )
     run.train()
     assert run.guard.caution == 1
+
+
+def test_a_training_that_blows_up_at_the_same_place_whenever_it_comes_there_gives_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Good states that it passes again on the way there do not count as progress."""
+    monkeypatch.setattr("models.guard.SNAPSHOT_EVERY", 2)
+    run = trainer(tmp_path)
+    heard: list[str] = []
+
+    def sabotage(progress: Progress) -> None:
+        heard.append(progress.event)
+        assert sum(map(bool, heard)) < 20, "it goes on for ever"
+        if progress.iteration == 6:
+            with torch.no_grad():
+                run.energy.project.weight.fill_(float("nan"))
+
+    with pytest.raises(Diverged, match="keeps blowing up"):
+        run.train(report=sabotage)
+    assert sum(map(bool, heard)) == 5
+    load_model(tmp_path / "model.safetensors")
 
 
 def test_a_training_that_blows_up_for_ever_gives_up_with_a_sentence_and_a_sane_model(tmp_path: Path) -> None:
