@@ -16,7 +16,6 @@ from itertools import cycle
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -24,7 +23,7 @@ from torch import Tensor
 
 from translate.detail import carry
 from translate.evaluate import Bench, read_folder
-from translate.squeeze import SqueezeFeatures, nearby_features
+from translate.squeeze import SqueezeFeatures, as_tensor, nearby_features
 
 SIDE = 256
 
@@ -35,7 +34,7 @@ def reduced(picture: Image.Image, size: int) -> Image.Image:
 
 def tensor(picture: Image.Image) -> Tensor:
     """(1, 3, h, w) in [-1, 1]."""
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return as_tensor([picture]).float() / 127.5 - 1
 
 
 def carried(source: Image.Image, donor: Image.Image, size: int) -> Image.Image:
