@@ -24,9 +24,9 @@ _STAGES = {
 # Shapes take longer to move than colours, most of all where whole heads do, on the first stage.
 _SHAPE = {
     16: (Stage(16, steps=15, step_size=8), Phase(iterations=1500, batch=16, learning_rate=1e-3)),
-    32: (Stage(32, steps=8, step_size=8), Phase(iterations=700, batch=16, learning_rate=7e-4)),
-    64: (Stage(64, steps=4, step_size=16), Phase(iterations=300, batch=8, learning_rate=5e-4)),
-    128: (Stage(128, steps=4, step_size=32), Phase(iterations=300, batch=8, learning_rate=5e-4)),
+    32: (Stage(32, steps=8, step_size=8), Phase(iterations=900, batch=16, learning_rate=7e-4)),
+    64: (Stage(64, steps=4, step_size=16), Phase(iterations=600, batch=8, learning_rate=5e-4)),
+    128: (Stage(128, steps=4, step_size=32), Phase(iterations=400, batch=8, learning_rate=5e-4)),
 }
 
 # The way back from noise is learned without a game between two players: it gets better for as long as it goes on. Of
