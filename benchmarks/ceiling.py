@@ -22,7 +22,7 @@ from rich.table import Table
 from torch import Tensor
 
 from translate.detail import carry
-from translate.evaluate import Bench, read_folder
+from translate.evaluate import Bench, read_folder, training_twin
 from translate.squeeze import SqueezeFeatures, as_tensor, nearby_features
 
 SIDE = 256
@@ -61,17 +61,11 @@ def main() -> None:
     parser.add_argument("--features", type=Path)
     options = parser.parse_args()
 
-    def pictures(folder: Path) -> list[Image.Image]:
-        return list(read_folder(folder, SIDE, print).values())
-
-    def training(folder: Path) -> list[Image.Image]:
-        return pictures(folder.with_name(folder.name.replace("test", "train")))
-
-    donors = training(options.target)
-    bench = Bench.prepare(
-        pictures(options.source), pictures(options.target), training(options.source), donors,
-        SqueezeFeatures.load(options.features or nearby_features()),
-    )  # fmt: skip
+    features = SqueezeFeatures.load(options.features or nearby_features())
+    bench = Bench.of_folders(options.source, options.target, features, say=print)
+    if (training := training_twin(options.target)) is None:
+        parser.error("the target's folder must be named testX, and have a folder trainX beside it")
+    donors = list(read_folder(training, SIDE, print).values())
     sources = bench.sources[: options.count]
     pairs = list(zip(sources, cycle(donors), strict=False))
 

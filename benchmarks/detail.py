@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from translate import Translator
 from translate.detail import carry
-from translate.evaluate import WHITE, Bench, read_folder
+from translate.evaluate import WHITE, Bench
 from translate.squeeze import SqueezeFeatures, nearby_features
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
@@ -77,17 +77,8 @@ def main() -> None:
     parser.add_argument("--features", type=Path)
     options = parser.parse_args()
     translator = Translator.load(options.model, "cpu")
-
-    def pictures(folder: Path) -> list[Image.Image]:
-        return list(read_folder(folder, 256, print).values())
-
-    def training(folder: Path) -> list[Image.Image]:
-        return pictures(folder.with_name(folder.name.replace("test", "train")))
-
     features = SqueezeFeatures.load(options.features or nearby_features())
-    bench = Bench.prepare(
-        pictures(options.source), pictures(options.target), training(options.source), training(options.target), features
-    )
+    bench = Bench.of_folders(options.source, options.target, features, say=print)
     made = list(translations(translator, bench.sources))
     samples = [Image.open(path).convert("RGB").resize((1024, 768)) for path in sorted(SAMPLES.glob("apple*.jpg"))]
     results = list(translations(translator, samples))

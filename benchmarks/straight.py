@@ -28,7 +28,7 @@ from models.run_folder import LOG, STATE, Log
 from models.schedule import Curriculum, Ladder, Stage
 from models.training import Trainer, TrainingConfig, read_config
 from translate import Translator
-from translate.evaluate import Bench, read_folder
+from translate.evaluate import Bench
 from translate.pictures import read_training_folder
 from translate.squeeze import SqueezeFeatures, nearby_features
 from translate.training_kid import training_kid
@@ -118,10 +118,7 @@ def main(arguments: argparse.Namespace) -> None:
             runs.setdefault(way, []).append(run)
     draw({way: [curve(run) for run in folders] for way, folders in runs.items()}, out / "straight.png")
 
-    a, b, train_a, train_b = (
-        read_folder(data / part, 256, print).values() for part in ("testA", "testB", "trainA", "trainB")
-    )
-    bench = Bench.prepare(a, b, train_a, train_b, features)
+    bench = Bench.of_folders(data / "testA", data / "testB", features, say=print)
     print("| way | seed | iterations | minutes | " + " | ".join(f"strength {s:g}" for s in STRENGTHS) + " |")
     print("| --- | --- | --- | --- |" + " --- |" * len(STRENGTHS))
     for way, folders in runs.items():

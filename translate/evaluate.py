@@ -10,7 +10,7 @@ be compared with figures in papers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -176,7 +176,8 @@ class Figures:
 class Bench:
     """Everything about a set that does not change from model to model, computed once.
 
-    sources: the pictures to translate, size x size. target_features: (M, 512). notes: what a reader must know.
+    sources: the pictures to translate, size x size. target_features: (M, 512). notes: what a reader must know. names:
+    of the sources' files, without suffix, where they come from a folder.
     """
 
     sources: tuple[Picture, ...]
@@ -186,6 +187,32 @@ class Bench:
     features: SqueezeFeatures
     size: int
     notes: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of_folders(
+        cls,
+        source: Path,
+        target: Path,
+        features: SqueezeFeatures,
+        train_source: Path | None = None,
+        train_target: Path | None = None,
+        *,
+        size: int = 256,
+        say: Callable[[str], None] = lambda sentence: None,
+    ) -> Bench:
+        """train_source, train_target: default to trainA beside testA and trainB beside testB, if folders are named so.
+
+        `say` hears of what is read, and of files that were skipped. Raises BadPicture, ValueError.
+        """
+        sources = read_folder(source, size, say)
+        targets, train_sources, train_targets = (
+            None if folder is None else read_folder(folder, size, say).values()
+            for folder in (target, train_source or training_twin(source), train_target or training_twin(target))
+        )
+        say("measuring the pictures as they are")
+        bench = cls.prepare(sources.values(), targets or (), train_sources, train_targets, features, size)
+        return replace(bench, names=tuple(sources))
 
     @classmethod
     def prepare(
@@ -318,31 +345,25 @@ def evaluate_folders(
     """Measure a translator on folders: one row a strength, beside the floors and, if given, ready-made translations.
 
     translated: a folder whose pictures have the sources' names (suffixes may differ); its row covers only those.
-    train_source, train_target: default to trainA beside testA and trainB beside testB, where folders are named so.
+    train_source, train_target: see Bench.of_folders.
     features: defaults to the file beside the checkout, then to torchvision's weights.
     strengths: None is the model's own. bars shows progress; say hears of it too, and of files that were skipped.
     Raises BadPicture, FeaturesError, ValueError.
     """
     network = SqueezeFeatures.load(features or nearby_features(), translator.device)
-    train_source, train_target = train_source or _training_twin(source), train_target or _training_twin(target)
-    sources = read_folder(source, size, say)
-    targets, train_sources, train_targets = (
-        None if folder is None else read_folder(folder, size, say).values()
-        for folder in (target, train_source, train_target)
-    )
-    say("measuring the pictures as they are")
-    bench = Bench.prepare(sources.values(), targets or (), train_sources, train_targets, network, size)
+    bench = Bench.of_folders(source, target, network, train_source, train_target, size=size, say=say)
     rows, notes = floors(bench), list(bench.notes)
     if translated is not None:
         ready = read_folder(translated, size, say)
-        pairs = [(square, ready[name]) for name, square in zip(sources, bench.sources, strict=True) if name in ready]
+        named = zip(bench.names, bench.sources, strict=True)
+        pairs = [(square, ready[name]) for name, square in named if name in ready]
         if not pairs:
             raise ValueError(f"{translated.name} holds no picture with the name of a source.")
         rows[f"folder {translated.name}"] = bench.measure(
             [output for _, output in pairs], sources=[square for square, _ in pairs]
         )
-        if len(pairs) < len(sources):
-            notes.append(f"Folder {translated.name} has only {len(pairs)} of the {len(sources)} sources.")
+        if len(pairs) < len(bench.sources):
+            notes.append(f"Folder {translated.name} has only {len(pairs)} of the {len(bench.sources)} sources.")
     for strength in dict.fromkeys(strengths):
         row = translator.name if strength is None else f"{translator.name}, strength {strength:g}"
         say(f"translating: {row}")
@@ -350,7 +371,8 @@ def evaluate_folders(
     return Report(rows, tuple(notes), translator.digest)
 
 
-def _training_twin(folder: Path) -> Path | None:
+def training_twin(folder: Path) -> Path | None:
+    """trainA for testA, where it is there."""
     folder = folder.resolve()
     twin = folder.with_name(folder.name.replace("test", "train", 1))
     return twin if folder.name.startswith("test") and twin.is_dir() else None
