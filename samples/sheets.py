@@ -1,8 +1,9 @@
-"""Contact sheets: 24 rendered still lifes for each shipped direction, and what it makes of them.
+"""Contact sheets: 24 rendered still lifes or faces for each shipped direction, and what it makes of them.
 
 python samples/sheets.py [MODEL...]    writes docs/sheets/MODEL.jpg, sources over results; two minutes a sheet
 
-No scene is chosen by hand: place, number and kind of the fruits, ground and light come from a number each.
+No picture is chosen by hand: place, number and kind of the fruits, ground and light come from a number each, and so do
+breed, coat and pose of cats and dogs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from samples.faces import cat, dog, draw  # noqa: E402
 from samples.render import (  # noqa: E402
     UP,
     Array,
@@ -39,7 +41,31 @@ from samples.render import (  # noqa: E402
 Ground = Callable[[Array], Surface]
 
 COUNT, COLUMNS, SIDE, RAYS = 24, 8, 160, 8
-FRUITS = {"apple2orange": ("apple",), "orange2apple": ("orange",), "photo2vangogh": ("apple", "orange")}
+
+
+def apples(seed: int) -> Image.Image:
+    return render(still_life(("apple",), seed), samples=RAYS)
+
+
+def oranges(seed: int) -> Image.Image:
+    return render(still_life(("orange",), seed), samples=RAYS)
+
+
+def fruits(seed: int) -> Image.Image:
+    return render(still_life(("apple", "orange"), seed), samples=RAYS)
+
+
+def cats(seed: int) -> Image.Image:
+    return draw(cat(seed))
+
+
+def dogs(seed: int) -> Image.Image:
+    return draw(dog(seed))
+
+
+SOURCES = {
+    "apple2orange": apples, "orange2apple": oranges, "photo2vangogh": fruits, "cat2dog": cats, "dog2cat": dogs,
+}  # fmt: skip
 
 
 def still_life(fruits: tuple[str, ...], seed: int) -> Scene:
@@ -115,11 +141,11 @@ def main() -> None:
     from translate import Translator
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", metavar="MODEL", nargs="*", help=", ".join(FRUITS))
+    parser.add_argument("models", metavar="MODEL", nargs="*", help=", ".join(SOURCES))
     folder = ROOT / "docs" / "sheets"
     folder.mkdir(parents=True, exist_ok=True)
-    for model in parser.parse_args().models or FRUITS:
-        sources = [render(still_life(FRUITS[model], seed), samples=RAYS) for seed in range(COUNT)]
+    for model in parser.parse_args().models or SOURCES:
+        sources = [SOURCES[model](seed) for seed in range(COUNT)]
         results = [result.picture for result in Translator.load(model, "cpu").batch(sources)]
         sheet(sources, results).save(folder / f"{model}.jpg", quality=88, optimize=True)
         print(folder / f"{model}.jpg")
