@@ -41,7 +41,7 @@ from translate.turns import Busy
 
 SAMPLES = Path(__file__).parent / "samples"
 GRADIO_S = Path(gr.__file__).parent / "media_assets" / "images"  # pictures that come with gradio, if they still do
-BORROWED = {"photo": GRADIO_S / "tower.jpg", "cat": GRADIO_S / "cheetah1.jpg"}  # for kinds without samples of our own
+BORROWED = {"photo": GRADIO_S / "tower.jpg"}  # for kinds without samples of our own
 MAX_FILE = "20mb"
 VIGOUR = [("Gentle", 0.6), ("Usual", 1.0), ("Bold", 1.2)]  # relative to the model's own strength
 STAGES = ("colours", "shapes", "details", "texture")  # what the stages of a chain work on, coarse first
