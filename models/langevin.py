@@ -126,11 +126,16 @@ def chain(
     """
     for _ in range(steps):
         energies, gradient = slope(energy, from_tone(z, reach))
-        z = z.detach() - step_size * lit * gradient
-        if noise:
-            z = z + noise * torch.randn(z.shape, generator=generator).to(z)
-        z = z.clamp(min=-1)
+        z = _moved(z.detach(), step_size * lit * gradient, noise, generator)
         yield z, energies
+
+
+def _moved(z: Tensor, down: Tensor, noise: float, generator: torch.Generator | None) -> Tensor:
+    """A state after a mirror step."""
+    z = z - down
+    if noise:
+        z = z + noise * torch.randn(z.shape, generator=generator).to(z)
+    return z.clamp(min=-1)
 
 
 def bending(
@@ -162,11 +167,8 @@ def bending(
             before = warped(pixels, flow)
             (turn,) = torch.autograd.grad((before * gradient).sum(), flow)
         flow = flow.detach() - bend * stage.step_size * scale * smoothed(turn, SPREAD * stage.resolution)
-        moved = to_tone(warped(pixels, flow), reach) - to_tone(before.detach(), reach)
-        z = z.detach() + moved - stage.step_size * lit * gradient
-        if noise:
-            z = z + noise * torch.randn(z.shape, generator=generator).to(z)
-        z = z.clamp(min=-1)
+        turned = to_tone(warped(pixels, flow), reach) - to_tone(before.detach(), reach)
+        z = _moved(z.detach() + turned, stage.step_size * lit * gradient, noise, generator)
         yield z, energies, flow
 
 
@@ -237,26 +239,31 @@ def climb(
             flow = None if flow is None else enlarge(flow)
             z = bent(sources[number], flow, ladder.reach) + enlarge(change)
         energy = energy_at(stage.resolution)
+        lit: Tensor | float = 1.0
+        if sources is not None and ladder.shade:
+            lit = light(from_tone(sources[number], ladder.reach), ladder.shade)
+        steps: Iterator[tuple[Tensor, Tensor, Tensor | None]]
         if stage.noise:
-            steps = renew(energy, z, stage, reach=ladder.reach, generator=generator)
-        else:
-            lit: Tensor | float = 1.0
-            if sources is not None and ladder.shade:
-                lit = light(from_tone(sources[number], ladder.reach), ladder.shade)
-            if sources is not None and flow is not None:
-                bends = bending(
-                    energy, z, sources[number], flow, stage,
-                    bend=ladder.bend, reach=ladder.reach, lit=lit, noise=ladder.noise, generator=generator,
-                )  # fmt: skip
-                for index, (z, energies, flow) in enumerate(bends):
-                    yield Step(z, energies, stage.resolution, index, flow)
-                continue
-            steps = chain(
+            steps = _with(flow, renew(energy, z, stage, reach=ladder.reach, generator=generator))
+        elif sources is None or flow is None:
+            steps = _with(flow, chain(
                 energy, z, stage.steps, stage.step_size,
                 reach=ladder.reach, lit=lit, noise=ladder.noise, generator=generator,
+            ))  # fmt: skip
+        else:
+            steps = bending(
+                energy, z, sources[number], flow, stage,
+                bend=ladder.bend, reach=ladder.reach, lit=lit, noise=ladder.noise, generator=generator,
             )  # fmt: skip
-        for index, (z, energies) in enumerate(steps):
+        for index, (z, energies, flow) in enumerate(steps):
             yield Step(z, energies, stage.resolution, index, flow)
+
+
+def _with(
+    flow: Tensor | None, steps: Iterator[tuple[Tensor, Tensor]]
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """The steps of a stage that bends no further."""
+    return ((z, energies, flow) for z, energies in steps)
 
 
 def tone_pyramid(x: Tensor, ladder: Ladder) -> list[Tensor]:
