@@ -275,7 +275,7 @@ def test_there_is_room_for_five_directions_with_examples_and_without(open_page, 
     boxes = [card.bounding_box() for card in cards.all()]
     assert all(box["width"] > 160 and box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
     assert boxes[-1]["y"] + boxes[-1]["height"] < height / 2
-    page.get_by_label("Dogs → cats").check()
+    page.get_by_label("Wolves → cats").check()
     said(page, "Drop a photo")
     page.locator("#screen").wait_for(state="hidden")
     assert not page.locator("#examples").is_visible()

@@ -32,9 +32,9 @@ def test_other_weights_have_no_judge():
 
 
 @pytest.mark.parametrize("name", ["apple2orange", "orange2apple"])
-def test_the_samples_are_told_apart(name):
+def test_the_fruit_samples_are_told_apart(name):
     judge = judge_of(name)
-    for path in SAMPLES.glob("*.jpg"):
+    for path in [*SAMPLES.glob("apple*.jpg"), *SAMPLES.glob("orange*.jpg")]:
         assert judge.accepts(open_picture(path).rgb) == path.name.startswith(name.partition("2")[0]), path.name
 
 
