@@ -61,10 +61,10 @@ def main() -> None:
     parser.add_argument("--features", type=Path)
     options = parser.parse_args()
 
-    features = SqueezeFeatures.load(options.features or nearby_features())
-    bench = Bench.of_folders(options.source, options.target, features, say=print)
     if (training := training_twin(options.target)) is None:
         parser.error("the target's folder must be named testX, and have a folder trainX beside it")
+    features = SqueezeFeatures.load(options.features or nearby_features())
+    bench = Bench.of_folders(options.source, options.target, features, say=print)
     donors = list(read_folder(training, SIDE, print).values())
     sources = bench.sources[: options.count]
     pairs = list(zip(sources, cycle(donors), strict=False))

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from samples.render import Array, Triple, clouds, dot, mix, relief, rotation, smooth, unit, vector  # noqa: E402
+from samples.render import Array, Triple, clouds, dot, mix, normals, relief, rotation, smooth, unit, vector  # noqa: E402
 
 Coat = Callable[[Array], Array]  # of points on the head, its colours
 
@@ -301,7 +301,7 @@ def draw(face: Face, side: int = 256) -> Image.Image:
     linear = np.array(linear, np.float32)
     where = np.flatnonzero(hit)
     local = p[where] @ face.turn
-    normal = _normals(distance, local)
+    normal = normals(distance, local, step=0.01)
     shaded = _light(distance, local, normal, face.turn)
     linear[where] = _coloured(face, local, normal) * shaded[:, None] * 0.8
     picture = Image.fromarray(_bytes(linear).reshape(side, side, 3)).resize((fine, fine), Image.Resampling.BICUBIC)
@@ -333,12 +333,6 @@ def draw(face: Face, side: int = 256) -> Image.Image:
     picture = picture.resize((side, side), Image.Resampling.LANCZOS)
     grain = np.asarray(picture, np.float32) + rng.normal(0, 1.5, (side, side, 3))
     return Image.fromarray((np.clip(grain, 0, 255) + 0.5).astype(np.uint8))
-
-
-def _normals(distance: Callable[[Array], Array], p: Array) -> Array:
-    step = np.float32(0.01)
-    corners = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], np.float32)
-    return unit(np.asarray(sum(corner * distance(p + corner * step)[:, None] for corner in corners)))
 
 
 def _light(distance: Callable[[Array], Array], p: Array, normal: Array, turn: Array) -> Array:
@@ -420,7 +414,7 @@ def _nose(face: Face, picture: Image.Image, centre: Array, across: Array, unit_p
     u, v = u / radius, v / radius
     width = (1.25 if face.slit else 1.1) * (0.62 + 0.42 * v) + (0.0 if face.slit else 0.25)
     edge = np.maximum(np.abs(u) / np.maximum(width, 0.05), np.maximum(v / 0.75, -v / 0.95))
-    edge = np.where(v > 0.2, np.hypot(np.maximum(np.abs(u) / np.maximum(width, 0.05), 0), (v - 0.2) / 0.62), edge)
+    edge = np.where(v > 0.2, np.hypot(np.abs(u) / np.maximum(width, 0.05), (v - 0.2) / 0.62), edge)
     skin = vector(face.nose_colour) * (0.75 + 0.45 * smooth(-0.6, 0.8, v))[..., None]
     shine = np.exp(-(((u + 0.2) / 0.5) ** 2) - ((v - 0.42) / 0.16) ** 2) * 0.3
     skin = mix(skin, vector((0.75, 0.75, 0.78)), shine)

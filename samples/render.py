@@ -386,11 +386,10 @@ def march(thing: Thing, start: Array, way: Array, steps: int) -> Array:
     return reach
 
 
-def normals(sdf: Sdf, p: Array) -> Array:
+def normals(sdf: Sdf, p: Array, step: float = 0.004) -> Array:
     """Slope of the distance, from the four corners of a small tetrahedron."""
-    step = np.float32(0.004)
     corners = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], np.float32)
-    total = sum(corner * sdf(p + corner * step)[:, None] for corner in corners)
+    total = sum(corner * sdf(p + corner * np.float32(step))[:, None] for corner in corners)
     return unit(np.asarray(total))
 
 
