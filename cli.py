@@ -1017,15 +1017,14 @@ def export_model(
         if finest is not None:
             energy, config = _up_to(finest, energy, config)
         stages = config.ladder.stages
-        if steps is not None:
-            budget = _for_each_stage("--steps", steps, int, len(stages))
-            stages = tuple(replace(stage, steps=count) for stage, count in zip(stages, budget, strict=True))
-        if step_sizes is not None:
-            sizes = _for_each_stage("--step-sizes", step_sizes, float, len(stages))
-            stages = tuple(replace(stage, step_size=size) for stage, size in zip(stages, sizes, strict=True))
-        if noise is not None:
-            amounts = _for_each_stage("--noise", noise, float, len(stages))
-            stages = tuple(replace(stage, noise=amount) for stage, amount in zip(stages, amounts, strict=True))
+        for option, text, field, kind in (
+            ("--steps", steps, "steps", int),
+            ("--step-sizes", step_sizes, "step_size", float),
+            ("--noise", noise, "noise", float),
+        ):
+            if text is not None:
+                values: list[Any] = _for_each_stage(option, text, kind, len(stages))
+                stages = tuple(replace(stage, **{field: value}) for stage, value in zip(stages, values, strict=True))
         config = replace(config, ladder=replace(config.ladder, stages=stages), source=source_name or config.source)
         save_model(file, energy.state_dict(), config, locator)
         typer.echo(file)

@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from samples.render import Array, Triple, clouds, dot, mix, normals, relief, rotation, smooth, unit, vector  # noqa: E402
 
 Coat = Callable[[Array], Array]  # of points on the head, its colours
+Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
 FINE = 2  # pixels are made from FINE x FINE smaller ones
 SIDE = 512  # of a sample picture, px
@@ -351,7 +352,7 @@ def _coloured(face: Face, p: Array, normal: Array) -> Array:
         y = (p[:, 1] - ear.centre[1] + 0.06) / ear.radii[1]
         inside = smooth(0.72, 0.35, np.hypot(x / (1 - 0.5 * y), y)) * smooth(0.55, 0.75, p[:, 1])
         inside = inside * smooth(0.2, 0.6, normal[:, 2])
-        colour = mix(colour, mix(colour, vector((0.50, 0.28, 0.24)), np.full(len(p), 0.7)), inside)
+        colour = mix(colour, vector((0.50, 0.28, 0.24)), 0.7 * inside)
     return colour
 
 
@@ -404,7 +405,7 @@ def _eye(face: Face, picture: Image.Image, centre: Array, across: Array, way: in
     under = np.asarray(picture.crop(box), np.float32)
     under = mix(under, vector((22.0, 15.0, 13.0)), 0.9 * lid)
     inside = smooth(1.06, 0.94, rim) * (openness > 0.05)
-    picture.paste(Image.fromarray(mix(under, _bytes(eye).astype(np.float32), inside).astype(np.uint8)), box[:2])
+    _paste(picture, box, under, eye, inside)
 
 
 def _nose(face: Face, picture: Image.Image, centre: Array, across: Array, unit_px: float) -> None:
@@ -422,12 +423,16 @@ def _nose(face: Face, picture: Image.Image, centre: Array, across: Array, unit_p
     skin = mix(skin, vector((0.005, 0.004, 0.004)), smooth(1.2, 0.7, holes))
     under = np.asarray(picture.crop(box), np.float32)
     inside = smooth(1.1, 0.9, edge)
-    picture.paste(Image.fromarray(mix(under, _bytes(skin).astype(np.float32), inside).astype(np.uint8)), box[:2])
+    _paste(picture, box, under, skin, inside)
 
 
-def _patch(
-    picture: Image.Image, centre: Array, across: Array, reach: float
-) -> tuple[tuple[int, int, int, int], Array, Array]:
+def _paste(picture: Image.Image, box: Box, under: Array, linear: Array, inside: Array) -> None:
+    """Puts a patch into the picture: colours of its own where it is inside, and what is under it elsewhere."""
+    patch = mix(under, _bytes(linear).astype(np.float32), inside)
+    picture.paste(Image.fromarray(patch.astype(np.uint8)), box[:2])
+
+
+def _patch(picture: Image.Image, centre: Array, across: Array, reach: float) -> tuple[Box, Array, Array]:
     """The pixels around a place: their box, and how far they lie along `across` and upwards of it, in pixels."""
     left, top = (int(np.floor(value - reach)) for value in centre)
     box = (left, top, left + 2 * int(reach) + 2, top + 2 * int(reach) + 2)
