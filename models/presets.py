@@ -21,12 +21,13 @@ _STAGES = {
     256: (Stage(256, steps=4, step_size=64), Phase(iterations=2000, batch=8, learning_rate=5e-4)),
 }
 
-# Shapes take longer to move than colours, most of all where whole heads do, on the first stage.
+# Shapes take longer to move than colours, most of all where whole heads do, on the first stage. The fine stages are to
+# know where the long chains lead that fur and eyes take at use.
 _SHAPE = {
     16: (Stage(16, steps=15, step_size=8), Phase(iterations=1500, batch=16, learning_rate=1e-3)),
     32: (Stage(32, steps=8, step_size=8), Phase(iterations=900, batch=16, learning_rate=7e-4)),
-    64: (Stage(64, steps=4, step_size=16), Phase(iterations=600, batch=8, learning_rate=5e-4)),
-    128: (Stage(128, steps=4, step_size=32), Phase(iterations=400, batch=8, learning_rate=5e-4)),
+    64: (Stage(64, steps=8, step_size=16), Phase(iterations=600, batch=8, learning_rate=5e-4)),
+    128: (Stage(128, steps=8, step_size=32), Phase(iterations=800, batch=8, learning_rate=5e-4)),
 }
 
 # The way back from noise is learned without a game between two players: it gets better for as long as it goes on. Of
