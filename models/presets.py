@@ -12,13 +12,14 @@ from models.training import TrainingConfig
 SHADE = 0.4  # of 0.3 to 0.6 the brightness that kept most fruit and looked most natural, see docs/experiments.md
 
 # A step moves a pixel of a fine picture less than one of a coarse picture, whose slope sums up many; larger steps there
-# make up for a part of it.
+# make up for a part of it. Most of a chain is on 32 px: long ones on 16 px take all fruit to one colour. Fine stages
+# learn slowly, for the coarse ones, which do the most and learn beside them, to stay as good as they are.
 _STAGES = {
-    16: (Stage(16, steps=6, step_size=8), Phase(iterations=400, batch=32, learning_rate=1e-3)),
-    32: (Stage(32, steps=5, step_size=8), Phase(iterations=800, batch=16, learning_rate=7e-4)),
-    64: (Stage(64, steps=4, step_size=16), Phase(iterations=450, batch=16, learning_rate=5e-4)),
-    128: (Stage(128, steps=4, step_size=32), Phase(iterations=350, batch=8, learning_rate=5e-4)),
-    256: (Stage(256, steps=4, step_size=64), Phase(iterations=2000, batch=8, learning_rate=5e-4)),
+    16: (Stage(16, steps=3, step_size=8), Phase(iterations=400, batch=32, learning_rate=1e-3)),
+    32: (Stage(32, steps=10, step_size=8), Phase(iterations=1200, batch=16, learning_rate=7e-4)),
+    64: (Stage(64, steps=4, step_size=16), Phase(iterations=300, batch=16, learning_rate=2e-4)),
+    128: (Stage(128, steps=4, step_size=32), Phase(iterations=300, batch=8, learning_rate=1e-4)),
+    256: (Stage(256, steps=4, step_size=64), Phase(iterations=2000, batch=8, learning_rate=1e-4)),
 }
 
 # Shapes take longer to move than colours, most of all where whole heads do, on the first stage. The fine stages are to
@@ -31,19 +32,22 @@ _SHAPE = {
 }
 
 # The way back from noise is learned without a game between two players: it gets better for as long as it goes on. Of
-# whole pictures the first stage must learn what is where, of close-ups only texture.
+# whole pictures the first stage must learn what is where, of close-ups only texture. The clean picture lies half a
+# chain's way down.
 _FROM_NOISE = {
-    16: Phase(iterations=7000, batch=32, learning_rate=1e-3),
-    32: Phase(iterations=3500, batch=16, learning_rate=7e-4),
-    64: Phase(iterations=2500, batch=16, learning_rate=5e-4),
-    128: Phase(iterations=2500, batch=8, learning_rate=5e-4),
-    256: Phase(iterations=2500, batch=8, learning_rate=5e-4),
+    16: (Stage(16, steps=6, step_size=8, walk=24), Phase(iterations=7000, batch=32, learning_rate=1e-3)),
+    32: (Stage(32, steps=5, step_size=8, walk=20), Phase(iterations=3500, batch=16, learning_rate=7e-4)),
+    64: (Stage(64, steps=4, step_size=16, walk=32), Phase(iterations=2500, batch=16, learning_rate=5e-4)),
+    128: (Stage(128, steps=4, step_size=32, walk=64), Phase(iterations=2500, batch=8, learning_rate=5e-4)),
+    256: (Stage(256, steps=4, step_size=64, walk=128), Phase(iterations=2500, batch=8, learning_rate=5e-4)),
 }
-_CLOSE_UPS_FROM_NOISE = {
-    **_FROM_NOISE,
+_CLOSE_UPS = {
     16: Phase(iterations=3000, batch=16, learning_rate=1e-3),
     32: Phase(iterations=3000, batch=8, learning_rate=7e-4),
     64: Phase(iterations=2500, batch=8, learning_rate=5e-4),
+}
+_CLOSE_UPS_FROM_NOISE = {
+    resolution: (stage, _CLOSE_UPS.get(resolution, phase)) for resolution, (stage, phase) in _FROM_NOISE.items()
 }
 
 
@@ -69,10 +73,12 @@ def preset(
         if zoom != 1 or from_noise or not with_source or finest not in _SHAPE:
             raise ValueError("shapes move from sources, seen whole, not from noise, at 64 or 128 px")
         return _bending(finest, seed)
-    stages, phases = zip(*(pair for resolution, pair in _STAGES.items() if resolution <= finest), strict=True)
     if from_noise:
-        config = _from_noise(stages, seed, zoom)
+        config = _from_noise(finest, seed, zoom)
         return _renewing(config) if with_source else config
+    stages, phases = _up_to(finest, _STAGES)
+    if not with_source:
+        stages = (replace(stages[0], steps=6), *stages[1:])  # chains that start at noise have further to go
     # Things stand on a ground, which is to stay; a style has none.
     ladder = Ladder(stages, shade=SHADE, focus=FOCUS) if with_source and zoom == 1 else Ladder(stages)
     return TrainingConfig(
@@ -85,8 +91,13 @@ def preset(
     )
 
 
+def _up_to(finest: int, table: dict[int, tuple[Stage, Phase]]) -> tuple[tuple[Stage, ...], tuple[Phase, ...]]:
+    rows = [row for resolution, row in table.items() if resolution <= finest]
+    return tuple(stage for stage, _ in rows), tuple(phase for _, phase in rows)
+
+
 def _bending(finest: int, seed: int) -> TrainingConfig:
-    stages, phases = zip(*(pair for resolution, pair in _SHAPE.items() if resolution <= finest), strict=True)
+    stages, phases = _up_to(finest, _SHAPE)
     return TrainingConfig(
         EnergyConfig(coarsest=16, finest=finest, widest=96),
         Curriculum(Ladder(stages, bend=0.35), phases),
@@ -96,18 +107,13 @@ def _bending(finest: int, seed: int) -> TrainingConfig:
     )
 
 
-def _from_noise(stages: tuple[Stage, ...], seed: int, zoom: int) -> TrainingConfig:
-    phases = _FROM_NOISE if zoom == 1 else _CLOSE_UPS_FROM_NOISE
-    finest = stages[-1].resolution
+def _from_noise(finest: int, seed: int, zoom: int) -> TrainingConfig:
+    stages, phases = _up_to(finest, _FROM_NOISE if zoom == 1 else _CLOSE_UPS_FROM_NOISE)
     return TrainingConfig(
         # Close-ups are walked on at several times their training size, where width costs most.
         EnergyConfig(coarsest=16, finest=finest, width=32 if zoom == 1 else 16),
-        Curriculum(
-            # A chain of the ladder's length goes twice as far as one step back to the clean picture. That way is
-            # learned in pixels: a reach so far off leaves tones no different from them.
-            Ladder(tuple(replace(s, walk=s.steps * s.step_size / 2) for s in stages), reach=10.0),
-            tuple(phases[stage.resolution] for stage in stages),
-        ),
+        # The way back is learned in pixels: a reach so far off leaves tones no different from them.
+        Curriculum(Ladder(stages, reach=10.0), phases),
         seed=seed,
         zoom=zoom,
         from_noise=True,
