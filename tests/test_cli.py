@@ -256,7 +256,7 @@ def test_training_with_few_pictures_and_a_broken_one_gives_a_model_and_resumes(t
     assert result.exit_code == 0, result.output
     assert "reading 3 pictures of blue and 4 pictures of red" in result.stderr
     assert "left out: broken.jpg" in result.stderr
-    assert re.search(r"\nstopped after \d+ of 1650 iterations; go on with --resume\n", result.stderr)
+    assert re.search(r"\nstopped after \d+ of 1900 iterations; go on with --resume\n", result.stderr)
     assert translate(photo, "-m", tmp_path / "run", "-o", tmp_path / "out.png").exit_code == 0
     again = run(*common, "--preset", 64)
     assert again.exit_code == 1

@@ -163,8 +163,8 @@ def test_energies_fall_along_the_chain_on_real_pictures(name: str, apples2orange
     for result in translator.batch(sorted(folder.iterdir())[:8]):
         stages = range(len(translator.config.ladder.stages))
         walks = [[frame.energy for frame in result.frames if frame.stage == stage] for stage in stages]
-        compared = [energies for energies in walks if len(energies) > 1]  # the finest stage may take a single step
-        assert len(compared) >= 3
+        compared = [energies for energies in walks if len(energies) > 1]  # fine stages may take a single step, or none
+        assert len(compared) >= 2
         for energies in compared:
             assert energies[-1] < energies[0]
             falls = [late < early for early, late in pairwise(energies)]
