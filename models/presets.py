@@ -9,11 +9,11 @@ from models.locating import FOCUS
 from models.schedule import Curriculum, Ladder, Phase, Stage
 from models.training import TrainingConfig
 
-SHADE = 0.4  # of 0.3 to 0.6 the brightness that kept most fruit and looked most natural, see docs/experiments.md
+SHADE = 0.4  # from .2 to .6 darker skins stay darker, and change less: models choose at export, see docs/experiments.md
 
 # A step moves a pixel of a fine picture less than one of a coarse picture, whose slope sums up many; larger steps there
-# make up for a part of it. Most of a chain is on 32 px: long ones on 16 px take all fruit to one colour. Fine stages
-# learn slowly, for the coarse ones, which do the most and learn beside them, to stay as good as they are.
+# make up for a part of it. Most of a chain is on 32 px: with much of it on 16 px all things of a picture end in one
+# colour. Fine stages get a low learning rate, not to spoil the coarse ones, which learn on beside them and do the most.
 _STAGES = {
     16: (Stage(16, steps=3, step_size=8), Phase(iterations=400, batch=32, learning_rate=1e-3)),
     32: (Stage(32, steps=10, step_size=8), Phase(iterations=1200, batch=16, learning_rate=7e-4)),
@@ -32,14 +32,13 @@ _SHAPE = {
 }
 
 # The way back from noise is learned without a game between two players: it gets better for as long as it goes on. Of
-# whole pictures the first stage must learn what is where, of close-ups only texture. The clean picture lies half a
-# chain's way down.
+# whole pictures the first stage must learn what is where, of close-ups only texture.
 _FROM_NOISE = {
-    16: (Stage(16, steps=6, step_size=8, walk=24), Phase(iterations=7000, batch=32, learning_rate=1e-3)),
-    32: (Stage(32, steps=5, step_size=8, walk=20), Phase(iterations=3500, batch=16, learning_rate=7e-4)),
-    64: (Stage(64, steps=4, step_size=16, walk=32), Phase(iterations=2500, batch=16, learning_rate=5e-4)),
-    128: (Stage(128, steps=4, step_size=32, walk=64), Phase(iterations=2500, batch=8, learning_rate=5e-4)),
-    256: (Stage(256, steps=4, step_size=64, walk=128), Phase(iterations=2500, batch=8, learning_rate=5e-4)),
+    16: (Stage(16, steps=6, step_size=8), Phase(iterations=7000, batch=32, learning_rate=1e-3)),
+    32: (Stage(32, steps=5, step_size=8), Phase(iterations=3500, batch=16, learning_rate=7e-4)),
+    64: (Stage(64, steps=4, step_size=16), Phase(iterations=2500, batch=16, learning_rate=5e-4)),
+    128: (Stage(128, steps=4, step_size=32), Phase(iterations=2500, batch=8, learning_rate=5e-4)),
+    256: (Stage(256, steps=4, step_size=64), Phase(iterations=2500, batch=8, learning_rate=5e-4)),
 }
 _CLOSE_UPS = {
     16: Phase(iterations=3000, batch=16, learning_rate=1e-3),
@@ -112,8 +111,12 @@ def _from_noise(finest: int, seed: int, zoom: int) -> TrainingConfig:
     return TrainingConfig(
         # Close-ups are walked on at several times their training size, where width costs most.
         EnergyConfig(coarsest=16, finest=finest, width=32 if zoom == 1 else 16),
-        # The way back is learned in pixels: a reach so far off leaves tones no different from them.
-        Curriculum(Ladder(stages, reach=10.0), phases),
+        Curriculum(
+            # A chain of the ladder's length goes twice as far as one step back to the clean picture. That way is
+            # learned in pixels: a reach so far off leaves tones no different from them.
+            Ladder(tuple(replace(s, walk=s.steps * s.step_size / 2) for s in stages), reach=10.0),
+            phases,
+        ),
         seed=seed,
         zoom=zoom,
         from_noise=True,

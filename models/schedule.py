@@ -96,9 +96,9 @@ class Ladder:
         return replace(self, stages=tuple(s for s in self.stages if s.resolution <= resolution))
 
     def with_steps(self, strength: float = 1.0, steps: int | None = None) -> Ladder:
-        """The ladder with chains of strength x their length: strength x (`steps`, or its own steps) on every stage,
-        rounded, and steps longer or shorter by what rounding took; with strength x the noise, too, that they are to
-        take away.
+        """The ladder with chains of strength x their length: strength x (`steps`, or its own steps) on each that takes
+        any, rounded, and steps longer or shorter by what rounding took; with strength x the noise, too, that they are
+        to take away.
 
         Raises ValueError where strength lies outside 0..2.
         """
@@ -106,7 +106,7 @@ class Ladder:
             raise ValueError(f"strength must lie between 0 and {MAX_STRENGTH:g}, not {strength:g}")
 
         def fitted(stage: Stage) -> Stage:
-            wanted = strength * (stage.steps if steps is None else steps)
+            wanted = strength * (steps if stage.steps and steps is not None else stage.steps)
             if wanted <= 0:
                 return replace(stage, steps=round(wanted), noise=0.0)
             count = max(1, round(wanted))

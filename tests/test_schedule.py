@@ -75,6 +75,11 @@ def test_strength_is_the_length_of_the_chain_whatever_the_steps_round_to(strengt
         assert stage.steps == max(1, round(strength * wanted.steps))
 
 
+def test_stages_that_take_no_step_take_none_whatever_the_steps() -> None:
+    ladder = Ladder((Stage(16, 4), Stage(32, 6), Stage(64, 0)))
+    assert [stage.steps for stage in ladder.with_steps(0.5, 10).stages] == [5, 5, 0]
+
+
 def test_strength_is_the_noise_that_is_laid_too() -> None:
     noisy = Ladder((Stage(16, 4, 2.0, walk=4.0, noise=0.2), Stage(32, 4)))
     assert [noisy.random, LADDER.random, replace(LADDER, noise=0.1).random] == [True, False, True]
