@@ -110,7 +110,9 @@ def translate(
         ),
     ] = None,
     strength: Strength = None,
-    steps: Annotated[int | None, typer.Option(min=0, max=1000, help="Steps of a stage at strength 1.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=0, max=1000, help="Steps of a stage that takes any, at strength 1.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Short side of the model's working copy, in pixels.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the noise, for models whose chain has any.")] = 0,
     device: Device = "auto",
@@ -300,7 +302,9 @@ def batch(
         Path | None, typer.Option(metavar="FILE.jsonl", help="Add a line of JSON for each picture to this file.")
     ] = None,
     strength: Strength = None,
-    steps: Annotated[int | None, typer.Option(min=0, max=1000, help="Steps of a stage at strength 1.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=0, max=1000, help="Steps of a stage that takes any, at strength 1.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Short side of the model's working copy, in pixels.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the noise, for models whose chain has any.")] = 0,
     device: Device = "auto",

@@ -33,20 +33,25 @@ _SHAPE = {
 
 # The way back from noise is learned without a game between two players: it gets better for as long as it goes on. Of
 # whole pictures the first stage must learn what is where, of close-ups only texture.
+_STAGES_FROM_NOISE = (
+    Stage(16, steps=6, step_size=8),
+    Stage(32, steps=5, step_size=8),
+    Stage(64, steps=4, step_size=16),
+    Stage(128, steps=4, step_size=32),
+    Stage(256, steps=4, step_size=64),
+)
 _FROM_NOISE = {
-    16: (Stage(16, steps=6, step_size=8), Phase(iterations=7000, batch=32, learning_rate=1e-3)),
-    32: (Stage(32, steps=5, step_size=8), Phase(iterations=3500, batch=16, learning_rate=7e-4)),
-    64: (Stage(64, steps=4, step_size=16), Phase(iterations=2500, batch=16, learning_rate=5e-4)),
-    128: (Stage(128, steps=4, step_size=32), Phase(iterations=2500, batch=8, learning_rate=5e-4)),
-    256: (Stage(256, steps=4, step_size=64), Phase(iterations=2500, batch=8, learning_rate=5e-4)),
+    16: Phase(iterations=7000, batch=32, learning_rate=1e-3),
+    32: Phase(iterations=3500, batch=16, learning_rate=7e-4),
+    64: Phase(iterations=2500, batch=16, learning_rate=5e-4),
+    128: Phase(iterations=2500, batch=8, learning_rate=5e-4),
+    256: Phase(iterations=2500, batch=8, learning_rate=5e-4),
 }
-_CLOSE_UPS = {
+_CLOSE_UPS_FROM_NOISE = {
+    **_FROM_NOISE,
     16: Phase(iterations=3000, batch=16, learning_rate=1e-3),
     32: Phase(iterations=3000, batch=8, learning_rate=7e-4),
     64: Phase(iterations=2500, batch=8, learning_rate=5e-4),
-}
-_CLOSE_UPS_FROM_NOISE = {
-    resolution: (stage, _CLOSE_UPS.get(resolution, phase)) for resolution, (stage, phase) in _FROM_NOISE.items()
 }
 
 
@@ -107,7 +112,8 @@ def _bending(finest: int, seed: int) -> TrainingConfig:
 
 
 def _from_noise(finest: int, seed: int, zoom: int) -> TrainingConfig:
-    stages, phases = _up_to(finest, _FROM_NOISE if zoom == 1 else _CLOSE_UPS_FROM_NOISE)
+    stages = [stage for stage in _STAGES_FROM_NOISE if stage.resolution <= finest]
+    phases = _FROM_NOISE if zoom == 1 else _CLOSE_UPS_FROM_NOISE
     return TrainingConfig(
         # Close-ups are walked on at several times their training size, where width costs most.
         EnergyConfig(coarsest=16, finest=finest, width=32 if zoom == 1 else 16),
@@ -115,7 +121,7 @@ def _from_noise(finest: int, seed: int, zoom: int) -> TrainingConfig:
             # A chain of the ladder's length goes twice as far as one step back to the clean picture. That way is
             # learned in pixels: a reach so far off leaves tones no different from them.
             Ladder(tuple(replace(s, walk=s.steps * s.step_size / 2) for s in stages), reach=10.0),
-            phases,
+            tuple(phases[stage.resolution] for stage in stages),
         ),
         seed=seed,
         zoom=zoom,

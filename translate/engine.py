@@ -113,8 +113,9 @@ class Translator:
         """Translate one picture: a path, bytes, a binary file, a PIL picture or a Photo.
 
         strength: length of the chain in 0..2; 0 gives the picture back, None is the model's own.
-        steps: steps of a stage at strength 1, None is the model's own. size: short side of the working copy in pixels,
-        None the model's own. seed: of the noise, for models whose chain has any. watch: hears of every step.
+        steps: those of a stage that takes any, at strength 1, None is the model's own. size: short side of the working
+        copy in pixels, None the model's own. seed: of the noise, for models whose chain has any. watch: hears of
+        every step.
         Raises BadPicture, ValueError.
         """
         return self.batch([picture], strength=strength, steps=steps, size=size, seed=seed, watch=watch)[0]
