@@ -17,7 +17,7 @@ COPY --chown=1000:1000 constraints.txt space/requirements.txt ./
 RUN python3 -m venv /home/user/venv \
     && pip install -c constraints.txt -r requirements.txt gradio
 
-COPY --chown=1000:1000 app.py LICENSE ./
+COPY --chown=1000:1000 app.py LICENSE NOTICE ./
 COPY --chown=1000:1000 models models
 COPY --chown=1000:1000 translate translate
 COPY --chown=1000:1000 samples samples

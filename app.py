@@ -31,7 +31,7 @@ import gradio as gr
 import gradio.component_meta
 from gradio.utils import get_upload_folder
 
-from models.zoo import shipped
+from models.registry import shipped
 from translate.film import Film
 from translate.pictures import BadPicture
 from translate.saliency import energy_curve
@@ -44,7 +44,7 @@ GRADIO_S = Path(gr.__file__).parent / "media_assets" / "images"  # pictures that
 BORROWED = {"photo": GRADIO_S / "tower.jpg"}  # for kinds without samples of our own
 MAX_FILE = "20mb"
 VIGOUR = [("Gentle", 0.6), ("Usual", 1.0), ("Bold", 1.2)]  # relative to the model's own strength
-STAGES = ("colours", "shapes", "details", "texture")  # what the stages of a chain work on, coarse first
+STAGES = ("colours", "shapes", "details", "texture")  # what the levels of a chain work on, coarse first
 M_ARENA_MAX = -8  # glibc's malloc.h
 LATER = ["later"]  # hides; visible=False would also lose, now and then, what is sent together with visible=True
 READY = "An example: drag the handle. Then take a photo, press **Translate** and watch it change."
@@ -136,7 +136,7 @@ def style(exhibits: Sequence[Exhibit]) -> str:
 
 
 def stage_name(film: Film, stage: int) -> str:
-    count = len(film.translator.config.ladder.stages)
+    count = len(film.translator.config.schedule.levels)
     return STAGES[round(stage * (len(STAGES) - 1) / max(1, count - 1))]
 
 
@@ -155,14 +155,14 @@ def status(moment: Moment) -> str:
     if not done:
         return "Stopped before the first step." if moment.finished else "…"
     if not moment.finished:
-        return f"**Step {done} of {moment.total}** · {stage_name(film, film.frames[-1].stage)}"
+        return f"**Step {done} of {moment.total}** · {stage_name(film, film.frames[-1].level)}"
     if done < moment.total:
         return f"**Stopped at step {done} of {moment.total}.** Drag the slider below to see any step so far."
     return f"**Done: {done} steps.** Drag the slider below to go back to any of them."
 
 
 def curve(film: Film, step: int) -> str:
-    count = len(film.translator.config.ladder.stages)
+    count = len(film.translator.config.schedule.levels)
     drawing = energy_curve(film.frames, step, [stage_name(film, stage) for stage in range(count)])
     target = film.translator.config.target
     return (
@@ -368,7 +368,8 @@ def add_endpoints(studio: Studio, directions: Sequence[tuple[str, str]]) -> None
             film = studio.translate(given(photo), direction, strength)
             energies = [round(frame.energy, 5) for frame in film.frames]
             picture = studio.save(film, len(film.frames))
-            return str(picture), {**film.made(len(film.frames)), "energies": energies}
+            accepted = studio.accepts(given(photo), direction)
+            return str(picture), {**film.made(len(film.frames)), "energies": energies, "looks_like_source": accepted}
 
     def animate(photo: str, direction: str, strength: float | None) -> str:
         with sentences():
@@ -377,7 +378,7 @@ def add_endpoints(studio: Studio, directions: Sequence[tuple[str, str]]) -> None
     def judge(photo: str, direction: str) -> dict[str, Any]:
         with sentences():
             advice = studio.judge(given(photo), direction)
-            return {"fits": not advice, "advice": advice}
+            return {"looks_like_source": studio.accepts(given(photo), direction), "advice": advice}
 
     def list_directions() -> list[dict[str, Any]]:
         return [

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 import typer.core
@@ -19,16 +19,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from torch import Tensor
 
-    from models.checkpoint import ModelConfig
-    from models.energy import Energy
-    from models.training import Progress, Trainer
+    from models.train.run_dir import Progress
+    from models.train.trainer import Trainer
     from translate.engine import Result, Translator
     from translate.pictures import Photo
     from translate.report import Outcome
     from translate.restore import Restored
 
 FAILED, SOME_FAILED = 1, 3
-Number = TypeVar("Number", int, float)
 
 
 class _OneSentence(typer.core.TyperGroup):
@@ -55,23 +53,28 @@ class _OneSentence(typer.core.TyperGroup):
 
 app = typer.Typer(
     cls=_OneSentence,
-    help="Translate pictures from one domain to another by walking down a learned energy.",
+    help="Translate pictures from one domain to another by a chain that descends a learned energy.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="The models at hand.", no_args_is_help=True)
+models_app = typer.Typer(help="List, show, fetch, share and edit models.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
-Model = Annotated[
+ModelName = Annotated[
     str, typer.Option("--model", "-m", help="A shipped name, a file, a run folder, or owner/name on the Hub.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Strength = Annotated[
     float | None,
-    typer.Option(min=0, max=2, help="Length of the chain: 0 nothing, 2 twice as far as 1; default: the model's own."),
+    typer.Option(min=0, max=2, help="Length of the chain: 0 changes nothing. Default: the model's own."),
 ]
-KeepMetadata = Annotated[bool, typer.Option("--keep-metadata", help="Keep the EXIF of the sources, but for the place.")]
+Steps = Annotated[
+    int | None, typer.Option(min=0, max=1000, help="Steps of each level at strength 1. Levels without steps stay so.")
+]
+Size = Annotated[int | None, typer.Option(help="Short side of the copy that the chain works on, in pixels.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed. The same seed gives the same result.")]
+KeepMetadata = Annotated[bool, typer.Option("--keep-metadata", help="Keep the EXIF of the sources, without the place.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable results on stdout.")]
 
 
@@ -100,21 +103,19 @@ def translate(
     pictures: Annotated[
         list[Path], typer.Argument(help="Pictures of any size; the results keep it.", show_default=False)
     ],
-    model: Model,
+    model: ModelName,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            help="A file for one picture, which is written over; a folder for more; default: beside it.",
+            help="A file (replaced) for one picture, a folder for several. Default: next to the source.",
         ),
     ] = None,
     strength: Strength = None,
-    steps: Annotated[
-        int | None, typer.Option(min=0, max=1000, help="Steps of a stage that takes any, at strength 1.")
-    ] = None,
-    size: Annotated[int | None, typer.Option(help="Short side of the model's working copy, in pixels.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the noise, for models whose chain has any.")] = 0,
+    steps: Steps = None,
+    size: Size = None,
+    seed: Seed = 0,
     device: Device = "auto",
     gif: Annotated[Path | None, typer.Option(help="Also write the chain as an animation (one picture only).")] = None,
     strip: Annotated[Path | None, typer.Option(help="Also write the chain as a strip (one picture only).")] = None,
@@ -126,8 +127,7 @@ def translate(
 ) -> None:
     """Translate one or many pictures.
 
-    The same call again writes over its own results. What cf-translate did not make is only written over if you name
-    that very file.
+    The same call again replaces its own results. A file that cf-translate did not make is replaced only if you name it.
     """
     if len(pictures) > 1 and (gif or strip or saliency):
         _usage("--gif, --strip and --saliency take one picture at a time")
@@ -251,12 +251,15 @@ def _make_folder(target: Path) -> None:
 
 
 def _print_result(path: Path, target: Path, result: Result, as_json: bool) -> None:
+    accepted = result.translator.accepts(result.photo)
+    if accepted is False:
+        _say(f"{path.name}: this does not look like {result.translator.config.source}; the result may be poor")
     if not as_json:
         typer.echo(target)
         return
     row = {
         "source": str(path), "output": str(target), "energies": [round(e, 5) for e in result.energies],
-        "seconds": round(result.seconds, 3), **result.made,
+        "seconds": round(result.seconds, 3), "looks_like_source": accepted, **result.made,
     }  # fmt: skip
     typer.echo(json.dumps(row))
 
@@ -284,14 +287,14 @@ def batch(
     target: Annotated[
         str, typer.Argument(help="The folder for the results: the same tree; also a URL.", show_default=False)
     ],
-    model: Model,
+    model: ModelName,
     glob: Annotated[str, typer.Option(help="Only pictures with such a name: '*.jpg', 'summer/*'.")] = "*",
     recursive: Annotated[bool, typer.Option("--recursive/--no-recursive", help="Also the folders in it.")] = True,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is no finished result of this very batch.")
+        bool, typer.Option("--overwrite", help="Replace files that are not finished results of this batch.")
     ] = False,
     format: Annotated[
-        Literal["keep", "png", "jpeg", "webp"], typer.Option(help="Of the results; keep: that of the source.")
+        Literal["keep", "png", "jpeg", "webp"], typer.Option(help="Format of the results; keep: the source's own.")
     ] = "keep",
     keep_metadata: KeepMetadata = False,
     max_megapixels: Annotated[
@@ -302,17 +305,15 @@ def batch(
         Path | None, typer.Option(metavar="FILE.jsonl", help="Add a line of JSON for each picture to this file.")
     ] = None,
     strength: Strength = None,
-    steps: Annotated[
-        int | None, typer.Option(min=0, max=1000, help="Steps of a stage that takes any, at strength 1.")
-    ] = None,
-    size: Annotated[int | None, typer.Option(help="Short side of the model's working copy, in pixels.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the noise, for models whose chain has any.")] = 0,
+    steps: Steps = None,
+    size: Size = None,
+    seed: Seed = 0,
     device: Device = "auto",
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="ray: many machines, or this one, by Ray (the extra ray).")
     ] = "local",
 ) -> None:
-    """Translate a folder of pictures into another one. The same call again goes on where it stopped."""
+    """Translate a folder of pictures into another folder. The same call again continues where it stopped."""
     with _sentences():
         from translate.plan import make_plan
         from translate.report import Report, Summary, printable
@@ -371,7 +372,7 @@ def batch(
 
 @contextmanager
 def _stop_signals() -> Iterator[list[signal.Signals]]:
-    """Ctrl-C and SIGTERM as they come in, for somebody who looks at the list and ends in good order."""
+    """Collect Ctrl-C and SIGTERM in a list. The caller looks at it and ends in good order."""
     heard: list[signal.Signals] = []
     previous = {
         number: signal.signal(number, lambda number, frame: heard.append(signal.Signals(number)))
@@ -389,151 +390,102 @@ def train(
     target: Annotated[
         str,
         typer.Option(
-            help="Pictures of what results should look like: a folder, a zip, a folder in one (pair.zip/trainB), or "
+            help="Pictures of what results should look like: a folder, a zip, a folder in a zip (pair.zip/trainB), or "
             "hf://datasets/owner/name/folder."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The run folder: log, sample sheets, model, state.")],
     source: Annotated[
         str | None,
-        typer.Option(help="Likewise, of what will be translated; without it chains start at noise."),
+        typer.Option(help="Pictures of what will be translated, named likewise. Without them chains start at noise."),
     ] = None,
     preset: Annotated[
-        int | None, typer.Option(help="Short side of the model's pictures: 64, 128 or 256; default: 128.")
+        int | None,
+        typer.Option(help="Short side of the model's pictures: 64, 128 or 256. Default: 128; for a style 256."),
     ] = None,
-    zoom: Annotated[
-        int | None, typer.Option(help="1: things, seen whole; 2 or 4: styles and textures, seen from near; default: 1.")
-    ] = None,
-    from_noise: Annotated[
-        bool,
-        typer.Option("--from-noise", help="Learn the way back from noise: to restore, or with --source for styles."),
-    ] = False,
+    trunk: Annotated[
+        Literal["efficientnet-lite0", "none"],
+        typer.Option(help="The frozen network whose features the energy reads. none: an energy from scratch."),
+    ] = "efficientnet-lite0",
     shape: Annotated[
         bool,
-        typer.Option("--shape", help="Move shapes as well as colours, with --source, for things such as cats to dogs."),
+        typer.Option("--shape", help="For things that differ in shape more than in colour, such as cats and dogs."),
     ] = False,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Stop in time, with a usable model.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on exactly where the run in --out stopped.")] = False,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**63 - 1, help="Of everything random in the training; default: 0.")
+    style: Annotated[
+        bool, typer.Option("--style", help="Fit a style to the paintings in --target. It needs no source pictures.")
+    ] = False,
+    from_noise: Annotated[
+        bool, typer.Option("--from-noise", help="Learn to remove noise: for restoring, generating and scoring.")
+    ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after this time, with a model that can be used.")
     ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Random seed. Default: 0.")] = None,
     source_name: Annotated[
-        str | None, typer.Option(help="The source domain in words; default: the folder's or the zip's name.")
+        str | None, typer.Option(help="The source domain in words. Default: the name of the folder or the zip.")
     ] = None,
     target_name: Annotated[
-        str | None, typer.Option(help="The target domain in words; default: the folder's or the zip's name.")
+        str | None, typer.Option(help="The target domain in words. Default: the name of the folder or the zip.")
     ] = None,
     features: Annotated[
         Path | None,
-        typer.Option(help="SqueezeNet 1.1 features (.npz) for a KID curve; default: those at hand, if any."),
+        typer.Option(help="SqueezeNet 1.1 features (.npz) for a KID curve. Default: those on this disk, if any."),
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Train a direction from two folders of pictures.
+    """Train a direction from two folders of pictures, or fit a style to one folder of paintings.
 
     On several processes: torchrun --standalone --nproc-per-node 2 -m cli train ...
     """
-    if resume and (preset, zoom, seed, shape) != (None, None, None, False):
-        _usage("a resumed run keeps its own preset, zoom, seed and shape")
+    scratch = trunk == "none"
+    if resume and (preset is not None or seed is not None or shape or from_noise or scratch):
+        _usage("a resumed run keeps its own settings: leave out --preset, --seed, --shape, --from-noise and --trunk")
     if preset not in (None, 64, 128, 256):
         _usage(f"--preset wants 64, 128 or 256, not {preset}")
-    if zoom not in (None, 1, 2, 4):
-        _usage(f"--zoom wants 1, 2 or 4, not {zoom}")
-    if shape and source is None:
-        _usage("--shape moves shapes of a source; say with --source where its pictures are")
-    if shape and (from_noise or preset == 256 or (zoom or 1) > 1):
-        _usage("--shape is for things seen whole, at 64 or 128 px: without --from-noise, and with a --zoom of 1")
+    if style and (source is not None or resume or shape or from_noise or scratch or minutes is not None):
+        _usage("--style takes only paintings: no --source, --resume, --shape, --from-noise, --trunk or --minutes")
+    if from_noise and source is not None:
+        _usage("--from-noise learns from the target pictures alone: leave out --source")
+    if shape and (source is None or scratch):
+        _usage("--shape needs --source, and the trunk")
     with _sentences():
         from translate.datasets import HUB, open_dataset
 
         for place in (target, source):
             if place is not None and not place.startswith(HUB):
-                open_dataset(place)  # says what is wrong with it, before torch comes
+                open_dataset(place)  # says what is wrong with it before torch is imported
 
-        from models.checkpoint import FILE_NAME
-        from models.data import Domain
-        from models.presets import preset as training_preset
-        from models.processes import joined
-        from models.run_folder import STATE
-        from models.training import Trainer, read_config
-        from translate.datasets import Dataset, described, record
-        from translate.engine import pick_device
-        from translate.pictures import read_training_files
         from translate.report import printable
-        from translate.training_kid import features_at_hand, training_kid
+        from translate.training import Domains, fit, fit_style_model, training_config
 
-        with joined(pick_device(device)) as (processes, processor):
-            with processes.first_ahead():
-                config = (
-                    read_config(out)
-                    if resume
-                    else training_preset(preset or 128, seed or 0, zoom or 1, from_noise, source is not None, shape)
-                )
-                if not resume and (out / STATE).exists():
-                    raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
-                if out.exists() and not out.is_dir():
-                    raise NotADirectoryError(f"{out} is not a folder")
-                places = {"target": target, **({} if source is None else {"source": source})}
-                sets = {domain: open_dataset(place) for domain, place in places.items()}
-                for found in sets.values():
-                    if found.folder is not None and out.resolve().is_relative_to(found.folder):
-                        raise ValueError(
-                            f"the run folder must not lie inside {found.name}, whose pictures it is trained on"
-                        )
-                squeezenet = features_at_hand(features, processor) if processes.first else None
+        def say(sentence: str) -> None:
+            _say(printable(sentence))
 
-                def read(found: Dataset) -> tuple[Domain, dict[str, Any]]:
-                    size, cache = config.picture_size, out / "pictures"
-                    pictures, bad = read_training_files(found.files, size, cache=cache, name=found.shown)
-                    for error in bad if processes.first else ():
-                        _say(printable(f"left out: {error}"))
-                    domain = Domain(pictures)
-                    return domain, described(found, len(domain), len(bad), domain.digest)
-
-                words = (
-                    source_name or (sets["source"].name if "source" in sets else None),
-                    target_name or sets["target"].name,
-                )
-                with _removed_on_failure(out):
-                    out.mkdir(parents=True, exist_ok=True)  # or else say so before thousands of pictures are read
-                    if processes.first and all(found.files for found in sets.values()):
-                        counts = (f"{len(found.files)} pictures of {found.shown}" for found in sets.values())
-                        _say(printable(f"reading {' and '.join(counts)}"))
-                    read_sets = {domain: read(found) for domain, found in sets.items()}
-                    domains = read_sets["target"][0], read_sets["source"][0] if "source" in read_sets else None
-                    kid = None if squeezenet is None else training_kid(domains[0], config.sample_size, squeezenet)
-                    trainer = Trainer(
-                        out, config, *domains, names=words, device=processor, processes=processes, resume=resume
-                    )
-                    if processes.first:
-                        record(out, {domain: description for domain, (_, description) in read_sets.items()})
-            if not processes.first:
-                with _stop_signals() as stopped:
-                    trainer.train(minutes=minutes, stop=lambda: bool(stopped))
-                return
-            _train_with_display(trainer, minutes, kid)
-            typer.echo(out / FILE_NAME)
-
-
-@contextmanager
-def _removed_on_failure(folder: Path) -> Iterator[None]:
-    """Take a folder away again that was made in here, should this not end well."""
-    new = not folder.exists()
-    try:
-        yield
-    except BaseException:
-        if new:
-            import shutil
-
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+        domains = Domains(target, out, source, source_name, target_name)
+        if style:
+            model = fit_style_model(domains, preset, device=device, say=say)
+        else:
+            config = None if resume else training_config(
+                preset, seed, source=source is not None, trunk=not scratch, shape=shape, from_noise=from_noise
+            )  # fmt: skip
+            model = fit(
+                domains, config, minutes=minutes, resume=resume, features=features, device=device, say=say,
+                train=_train_with_display,
+            )  # fmt: skip
+        if int(os.environ.get("RANK", 0)) == 0:
+            typer.echo(model)
 
 
 def _train_with_display(trainer: Trainer, minutes: float | None, kid: Callable[[Tensor], float] | None) -> None:
     from translate.board import Board
 
+    if not trainer.world.is_main:
+        with _stop_signals() as stopped:
+            trainer.train(minutes=minutes, stop=lambda: bool(stopped))
+        return
     with _stop_signals() as stopped, _bars("{task.fields[state]}") as bars:
-        board = Board.open(trainer.run_folder, trainer.iteration)
+        board = Board.open(trainer.run_dir, trainer.iteration)
         task = bars.add_task(
             "training", total=trainer.config.curriculum.iterations, completed=trainer.iteration, state=""
         )
@@ -551,12 +503,12 @@ def _train_with_display(trainer: Trainer, minutes: float | None, kid: Callable[[
             if board is not None:
                 board.add(progress)
             if progress.sheet is not None:
-                _draw_curves(trainer.run_folder)
+                _draw_curves(trainer.run_dir)
 
         try:
             trainer.train(minutes=minutes, stop=lambda: bool(stopped), report=show, kid=kid)
         finally:
-            _draw_curves(trainer.run_folder)
+            _draw_curves(trainer.run_dir)
             if board is not None:
                 board.close()
     kids = trainer.log.kids()
@@ -673,7 +625,7 @@ def generate_pictures(
                 pictures = generate(translator, count, seed, watch=lambda: bars.advance(task))
             else:
                 pictures = interpolate(translator, seed, towards, count, watch=lambda: bars.advance(task))
-        made = {"deed": "generate", "model": translator.name, "digest": translator.digest, "seed": seed, "count": count}
+        made = {"task": "generate", "model": translator.name, "digest": translator.digest, "seed": seed, "count": count}
         _make_folder(output)
         columns = None if towards is None else min(count, 8)
         save_picture(
@@ -751,14 +703,14 @@ def _restorer(model: str, device: str, picture: Path, output: Path) -> tuple[Tra
     return _calibrated(model, device, "restore pictures"), photo
 
 
-def _calibrated(model: str, device: str, deed: str) -> Translator:
+def _calibrated(model: str, device: str, task: str) -> Translator:
     """A model that can do what only one that was trained from noise and calibrated can."""
     translator = _translator(model, device)
 
     from translate.calibration import usual
     from translate.restore import needs_noise
 
-    needs_noise(translator.config, model, deed)
+    needs_noise(translator.config, model, task)
     usual(translator.config, model)  # the name as it was given, for the command that the refusal tells
     return translator
 
@@ -817,7 +769,7 @@ def calibrate_model(
 ) -> None:
     """Teach a model what is usual in its domain, for denoise, inpaint, generate and score; kept in its file."""
     with _sentences():
-        from models.zoo import local, locate
+        from models.registry import local, locate
         from translate.pictures import list_pictures, read_training_folder
 
         if output is not None and output.suffix != ".safetensors":
@@ -827,17 +779,19 @@ def calibrate_model(
         if output is None and local(model) is None:
             _usage(f"{model} came ready-made; say with --output FILE.safetensors where its calibrated copy shall go")
 
-        from models.checkpoint import load_whole, save_model
+        from dataclasses import replace
+
+        from models.model import Model
         from translate.calibration import calibrate
         from translate.restore import needs_noise
 
-        energy, locator, config = load_whole(place)
-        needs_noise(config, model, "be calibrated")
-        squares, bad = read_training_folder(pictures, config.ladder.finest)
+        loaded = Model.load(place)
+        needs_noise(loaded.config, model, "be calibrated")
+        squares, bad = read_training_folder(pictures, loaded.config.schedule.finest)
         for error in bad:
             _say(f"left out: {error}")
         target = output or place
-        save_model(target, energy.state_dict(), calibrate(energy, config, squares), locator)
+        replace(loaded, config=calibrate(loaded.energy, loaded.config, squares)).save(target)
         typer.echo(target)
 
 
@@ -862,21 +816,21 @@ def serve_page(
 def list_models(as_json: Json = False) -> None:
     """Name the shipped models, and those that were pulled from the Hub."""
     with _sentences():
-        from models.checkpoint import digest, load_config
         from models.hub import pulled
-        from models.zoo import locate, shipped
+        from models.model import digest, load_config
+        from models.registry import locate, shipped
 
         for name, path in {**{name: locate(name) for name in shipped()}, **pulled()}.items():
             config = load_config(path)
             row = {
-                "name": name, "source": config.source, "target": config.target, "size": config.working,
+                "name": name, "source": config.source, "target": config.target, "size": config.schedule.finest,
                 "strength": config.strength, "digest": digest(path),
             }  # fmt: skip
             if as_json:
                 typer.echo(json.dumps(row))
             else:
                 typer.echo(
-                    f"{name}: {config.source or 'noise'} -> {config.target}, {config.working} px, "
+                    f"{name}: {config.source or 'noise'} -> {config.target}, {config.schedule.finest} px, "
                     f"strength {config.strength:g}, {row['digest']}"
                 )
 
@@ -889,13 +843,13 @@ def show_model(
     with _sentences():
         from dataclasses import asdict
 
-        from models.checkpoint import load_model
-        from models.zoo import card, locate
+        from models.model import Model
+        from models.registry import card, locate
         from translate.cards import write_card
         from translate.report import printable
 
         path = locate(name)
-        _, config = load_model(path)
+        config = Model.load(path).config
         text = write_card(path, name=path.resolve().parent.name) if Path(name).is_dir() else card(name)
         typer.echo("\n".join(map(printable, text.splitlines())) if text else json.dumps(asdict(config), indent=1))
 
@@ -906,12 +860,13 @@ def pull_model(
 ) -> None:
     """Fetch a model from the Hub, or bring it up to date; from then on it needs no network."""
     with _sentences():
-        from models.checkpoint import digest, load_model
         from models.hub import parse_name, pull
+        from models.model import Model
 
         path = pull(parse_name(name))
-        _, config = load_model(path)
-        _say(f"{config.source or 'noise'} -> {config.target}, digest {digest(path)}; use it with -m {name}")
+        model = Model.load(path)
+        config = model.config
+        _say(f"{config.source or 'noise'} -> {config.target}, digest {model.digest}; use it with -m {name}")
         typer.echo(path)
 
 
@@ -938,7 +893,7 @@ def push_model(
         import tempfile
 
         from models.hub import CARD, parse_name, push
-        from models.zoo import locate
+        from models.registry import locate
         from translate.cards import gather
         from translate.report import printable
 
@@ -970,152 +925,43 @@ def export_model(
     name: Annotated[str, typer.Argument(help="A run folder, a file, a shipped name, or owner/name.")],
     file: Annotated[Path, typer.Argument(help="The model file to write, FILE.safetensors.")],
     strength: Strength = None,
-    reach: Annotated[
-        float | None,
-        typer.Option(help="The nearer to 1, the stiffer is white; see models/langevin.py."),
+    gate: Annotated[
+        float | None, typer.Option(help="How firmly a faint change is dropped beside a strong one, in 0..1; 0: not.")
     ] = None,
-    shade: Annotated[
-        float | None, typer.Option(help="Brightness, in 0..1, below which pixels take shorter steps; 0 for none.")
-    ] = None,
-    focus: Annotated[
-        float | None, typer.Option(help="How firmly faint changes are dropped beside strong ones, in 0..1; 0 for not.")
-    ] = None,
-    bend: Annotated[
-        float | None, typer.Option(help="How readily shapes move beside colours, in 0..10; 0 for not at all.")
+    white_point: Annotated[
+        float | None, typer.Option(help="Above 1: the nearer to 1, the less white pixels change.")
     ] = None,
     steps: Annotated[
-        str | None, typer.Option(help="Steps of each stage at strength 1, coarse first, such as 6,5,4,1.")
+        str | None, typer.Option(help="Steps of each level at strength 1, coarse first, such as 8,14,6.")
     ] = None,
-    step_sizes: Annotated[
-        str | None, typer.Option(help="The size of each stage's steps, coarse first, such as 8,8,16,32.")
-    ] = None,
-    noise: Annotated[
-        str | None,
-        typer.Option(
-            help="Noise that each stage lays on at strength 1 and takes away again, such as 0,0.1,0.2 (2 would be "
-            "black to white); with it a model trained --from-noise translates."
-        ),
-    ] = None,
-    finest: Annotated[int | None, typer.Option(help="Leave out all stages finer than this, in pixels.")] = None,
+    finest: Annotated[int | None, typer.Option(help="Leave out all levels finer than this, in pixels.")] = None,
     source_name: Annotated[str | None, typer.Option(help="What it translates, in a word or two.")] = None,
 ) -> None:
-    """Write a model to a file of its own, with another default strength or another chain if wanted."""
-    with _sentences():
-        from dataclasses import replace
-
-        from models.checkpoint import load_whole, save_model
-        from models.zoo import locate
-
-        if file.suffix != ".safetensors":
-            _usage(f"{file.name} must end with .safetensors")
-        energy, locator, config = load_whole(locate(name))
-        if strength is not None:
-            config = replace(config, strength=strength)
-        wanted = {"reach": reach, "shade": shade, "focus": focus, "bend": bend}
-        given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-        config = replace(config, ladder=replace(config.ladder, **given))
-        if noise is not None and (source_name or config.source) is None:
-            _usage("--noise makes a model that translates; say with --source-name what")
-        if noise is None and source_name is not None and config.source is None:
-            _usage("a model trained from noise translates only with --noise")
-        if finest is not None:
-            energy, config = _up_to(finest, energy, config)
-        stages = config.ladder.stages
-        for option, text, field, kind in (
-            ("--steps", steps, "steps", int),
-            ("--step-sizes", step_sizes, "step_size", float),
-            ("--noise", noise, "noise", float),
-        ):
-            if text is not None:
-                values: list[Any] = _for_each_stage(option, text, kind, len(stages))
-                stages = tuple(replace(stage, **{field: value}) for stage, value in zip(stages, values, strict=True))
-        config = replace(config, ladder=replace(config.ladder, stages=stages), source=source_name or config.source)
-        save_model(file, energy.state_dict(), config, locator)
-        typer.echo(file)
-
-
-@models_app.command("locate")
-def locate_in_model(
-    name: Annotated[str, typer.Argument(help="A run folder, a file, a shipped name, or owner/name.")],
-    file: Annotated[Path, typer.Argument(help="The model file to write, FILE.safetensors.")],
-    source: Annotated[Path, typer.Option(help="The folder of source pictures that it was trained on.")],
-    target: Annotated[Path, typer.Option(help="The folder of target pictures that it was trained on.")],
-    focus: Annotated[
-        float | None, typer.Option(help="How firmly faint changes are dropped, in 0..1; default: the model's, or 0.4.")
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Updates of the locator; 1200 take some four minutes.")] = 1200,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of what is drawn.")] = 0,
-) -> None:
-    """Teach a model where its change belongs: what the two domains differ in changes, the ground stays.
-
-    Models trained by this version know it already; its energy is left as it is.
-    """
-    with _sentences():
-        from translate.pictures import list_pictures, read_training_folder
-
-        if file.suffix != ".safetensors":
-            _usage(f"{file.name} must end with .safetensors")
-        for folder in (source, target):
-            list_pictures(folder)  # says what is wrong with it
-
-        from dataclasses import replace
-
-        from models.checkpoint import load_model, save_model
-        from models.data import Domain
-        from models.locating import FOCUS, PICTURE_SIZE, LocatorLearner
-        from models.zoo import locate
-
-        energy, config = load_model(locate(name))
-        if config.source is None:
-            _fail(f"{name} makes pictures from noise, it has no source pictures to look for a change in")
-        wanted = (config.ladder.focus or FOCUS) if focus is None else focus
-        config = replace(config, ladder=replace(config.ladder, focus=wanted))
-        domains = []
-        for folder in (source, target):
-            squares, bad = read_training_folder(folder, PICTURE_SIZE)
-            for error in bad:
-                _say(f"left out: {error}")
-            domains.append(Domain(squares))
-        learner = LocatorLearner(*domains, seed=seed, steps=steps)
-        with _bars("{task.fields[told]:.0%} told apart") as bars:
-            task, told = bars.add_task("locating", total=steps, told=0.5), 0.5
-            for number in range(steps):
-                told += 0.02 * (learner.step(number) - told)
-                bars.update(task, completed=number + 1, told=told)
-        _say(f"it tells {told:.0%} of its training pictures apart")
-        save_model(file, energy.state_dict(), config, learner.locator)
-        typer.echo(file)
-
-
-def _up_to(finest: int, energy: Energy, config: ModelConfig) -> tuple[Energy, ModelConfig]:
-    """The model without the stages that are finer than `finest` pixels."""
-    from dataclasses import replace
-
-    from models.energy import Energy
-
-    if finest not in (known := [stage.resolution for stage in config.ladder.stages]):
-        _usage(f"--finest wants one of {', '.join(map(str, known))}, not {finest}")
-    network = replace(config.network, finest=finest)
-    smaller = Energy(network)
-    smaller.load_state_dict({name: energy.state_dict()[name] for name in smaller.state_dict()})
-    return smaller, replace(config, network=network, ladder=config.ladder.up_to(finest), calibration={})
-
-
-def _for_each_stage(option: str, text: str, kind: type[Number], count: int) -> list[Number]:
-    """Numbers with commas between, one for each stage of a ladder."""
+    """Write a model to a file of its own, with another default strength or another chain."""
+    if file.suffix != ".safetensors":
+        _usage(f"{file.name} must end with .safetensors")
     try:
-        numbers = [kind(part) for part in text.split(",")]
+        counts = None if steps is None else [int(part) for part in steps.split(",")]
     except ValueError:
-        numbers = []
-    if len(numbers) != count:
-        what = "whole numbers" if kind is int else "numbers"
-        _usage(f"{option} wants {count} {what} with commas between, not {text}")
-    return numbers
+        _usage(f"--steps wants whole numbers with commas between, not {steps}")
+    with _sentences():
+        from models.model import Model
+        from models.registry import locate
+
+        loaded = Model.load(locate(name))
+        try:
+            edited = loaded.edited(
+                strength=strength, gate=gate, white_point=white_point, steps=counts, finest=finest, source=source_name
+            )
+        except ValueError as error:
+            _usage(str(error))
+        edited.save(file)
+        typer.echo(file)
 
 
 def _model_at_hand(model: str) -> None:
-    """Raises BadModel, without torch, which takes a second to import, and ten where the machine is busy."""
-    from models.zoo import locate
+    """Raise BadModel where there is no such model, without importing torch, which takes seconds."""
+    from models.registry import locate
 
     locate(model)
 

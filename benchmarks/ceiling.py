@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from models.config import Upsampling
 from translate.detail import carry
 from translate.evaluate import Bench, read_folder, training_twin
 from translate.squeeze import SqueezeFeatures, as_tensor, nearby_features
@@ -39,7 +40,8 @@ def tensor(picture: Image.Image) -> Tensor:
 
 def carried(source: Image.Image, donor: Image.Image, size: int) -> Image.Image:
     """The source, with the change that turns it into the donor at `size` px."""
-    return Image.fromarray(carry(np.asarray(source), tensor(reduced(source, size)), tensor(reduced(donor, size))))
+    before, after = (tensor(reduced(picture, size)) for picture in (source, donor))
+    return Image.fromarray(carry(np.asarray(source), before, after, Upsampling()))
 
 
 def enlarged(source: Image.Image, donor: Image.Image, size: int) -> Image.Image:

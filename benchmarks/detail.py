@@ -22,16 +22,17 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.config import Upsampling
 from translate import Translator
 from translate.detail import carry
 from translate.evaluate import WHITE, Bench
 from translate.squeeze import SqueezeFeatures, nearby_features
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
-Transfer = Callable[[NDArray[np.uint8], Tensor, Tensor], NDArray[np.uint8]]
+Transfer = Callable[[NDArray[np.uint8], Tensor, Tensor, Upsampling], NDArray[np.uint8]]
 
 
-def enlarge(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray[np.uint8]:
+def enlarge(picture: NDArray[np.uint8], source: Tensor, result: Tensor, upsampling: Upsampling) -> NDArray[np.uint8]:
     """The plain way: the change, enlarged to the picture's size and added. Arguments as those of `carry`."""
     change = F.interpolate(result - source, picture.shape[:2], mode="bicubic")[0].permute(1, 2, 0).numpy()
     return (picture + 127.5 * change).round().clip(0, 255).astype(np.uint8)
@@ -44,7 +45,8 @@ def translations(translator: Translator, pictures: Sequence[Image.Image]) -> Ite
     for picture in pictures:
         *_, last = translator.frames(picture)
         pixels = np.asarray(picture.convert("RGB"))
-        yield {name: Image.fromarray(way(pixels, last.source, last.state)) for name, way in TRANSFERS.items()}
+        moved = last.source, last.state, last.upsampling
+        yield {name: Image.fromarray(way(pixels, *moved)) for name, way in TRANSFERS.items()}
 
 
 def slopes(picture: Image.Image) -> NDArray[np.float32]:

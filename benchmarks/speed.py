@@ -33,8 +33,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.checkpoint import load_model
-from models.zoo import locate, shipped
+from models.registry import shipped
 from translate import Translator
 from translate.detail import carry
 from translate.pictures import open_picture  # noqa: F401  (for the code that peak_mb runs)
@@ -130,13 +129,10 @@ def flops(work: Callable[[], object]) -> int:
 @torch.no_grad()
 def chain_flops(translator: Translator) -> int:
     """Of the chain at its own strength: a step is a forward pass and a gradient of the pixels, which costs the same."""
-    ladder = translator.config.ladder.with_steps(translator.config.strength)
-    energy, _ = load_model(locate(translator.name))
     total = 0
-    for stage in ladder.stages:
-        size = stage.resolution * translator.config.zoom
-        x = torch.rand(1, 3, size, size)
-        total += 2 * stage.steps * flops(partial(energy, x, stage.resolution))
+    for level in translator.config.schedule.scaled(translator.config.strength).levels:
+        x = torch.rand(1, 3, level.resolution, level.resolution)
+        total += 2 * level.steps * flops(partial(translator.energy.at(level.resolution), x))
     return total
 
 
@@ -244,13 +240,14 @@ def scaling(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
 def _scaling_with_pixels(translator: Translator, turns: int, sizes: Sequence[int]) -> dict[str, Any]:
     columns = ("px", "megapixels", "whole, s", "detail, s", "whole, cpu", "detail, cpu", "chain, MB", "all, MB")
     *_, small = translator.frames(picture_of(256))
-    (fixed,) = in_turns([partial(carry, np.asarray(picture_of(64)), small.source, small.state)], turns)
+    change = small.source, small.state, small.upsampling
+    (fixed,) = in_turns([partial(carry, np.asarray(picture_of(64)), *change)], turns)
     rows, detail = [], {}
     for size in sizes:
         picture = picture_of(size)
         works: list[Callable[[], object]] = [
             partial(translator, picture),
-            partial(carry, np.asarray(picture), small.source, small.state),
+            partial(carry, np.asarray(picture), *change),
         ]
         all_of_it, detail[size] = in_turns(works, turns if size <= FEW_ABOVE else 2)
         ready = f"translator, picture = Translator.load(MAIN, 'cpu'), open_picture(picture_of({size}))"

@@ -4,7 +4,7 @@
 
 DATA/apple2orange holds trainA, trainB, testA and testB. Trains an A -> B model of 64 px in three ways, each with two
 seeds, one after the other: coarse to fine (the preset for 64 px, every phase cut to --share of it); straight, as many
-steps on 64 px as the ladder has in all; straight, with four times larger steps. The straight ones get as many
+steps on 64 px as the schedule has in all; straight, with four times larger steps. The straight ones get as many
 iterations as fit into the time that coarse to fine took, by the speed of the first few, so that their learning rates
 have fallen as well when it is over. Prints the figures of `cf-translate evaluate` on the test pictures by strength
 (KID x100 / rate / LPIPS-like / white change), and draws the KID on training pictures over the minutes. What is done in
@@ -20,13 +20,14 @@ from pathlib import Path
 
 import torch
 
-from models.data import Domain
-from models.energy import EnergyConfig
-from models.guard import Diverged
-from models.presets import preset
-from models.run_folder import LOG, STATE, Log
-from models.schedule import Curriculum, Ladder, Stage
-from models.training import Trainer, TrainingConfig, read_config
+from models.errors import Diverged
+from models.schedule import Level, Schedule
+from models.terms.pixels import PixelConfig
+from models.train.curriculum import Curriculum, TrainingConfig
+from models.train.data import ImageArray
+from models.train.presets import from_scratch
+from models.train.run_dir import LOG, STATE, Log
+from models.train.trainer import Trainer, read_config
 from translate import Translator
 from translate.evaluate import Bench
 from translate.pictures import read_training_folder
@@ -39,24 +40,24 @@ STRENGTHS = 1.0, 1.5, 2.0
 PROBE = 8  # iterations that tell how long one takes
 STRAIGHT = {"straight": 16.0, "straight with larger steps": 64.0}  # step sizes
 
-Domains = tuple[Domain, Domain]  # target, source
+Domains = tuple[ImageArray, ImageArray]  # target, source
 
 
 def coarse_to_fine(seed: int, share: float) -> TrainingConfig:
     """The preset with every phase cut to a share of its iterations."""
-    config = preset(SIZE, seed)
+    config = from_scratch(SIZE, seed)
     phases = tuple(replace(p, iterations=max(1, round(share * p.iterations))) for p in config.curriculum.phases)
     return replace(config, curriculum=replace(config.curriculum, phases=phases), sheet_every=25)
 
 
 def straight(seed: int, step_size: float, iterations: int) -> TrainingConfig:
-    """One stage with all the steps of the preset's ladder, and a network that begins there."""
-    config = preset(SIZE, seed)
-    steps = sum(stage.steps for stage in config.curriculum.ladder.stages)
-    ladder = Ladder((Stage(SIZE, steps, step_size),))
-    phase = replace(config.curriculum.phases[-1], iterations=iterations)
-    network = EnergyConfig(coarsest=SIZE, finest=SIZE)
-    return replace(config, network=network, curriculum=Curriculum(ladder, (phase,)), sheet_every=25)
+    """One level with all the steps of the preset's schedule, and a network that begins there."""
+    config = from_scratch(SIZE, seed)
+    whole = config.curriculum.schedule
+    schedule = Schedule((Level(SIZE, whole.steps, step_size),), white_point=whole.white_point)
+    phase = replace(config.curriculum.phases[-1], iterations=iterations, r1_weight=0.25 * step_size)
+    network = PixelConfig(coarsest=SIZE, finest=SIZE)
+    return replace(config, energy=network, curriculum=Curriculum(schedule, (phase,)), sheet_every=25)
 
 
 def learn(run: Path, config: TrainingConfig, domains: Domains, features: SqueezeFeatures) -> float:
@@ -104,8 +105,8 @@ def main(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     data, out = arguments.data, arguments.out
     features = SqueezeFeatures.load(arguments.features or nearby_features())
-    size = preset(SIZE).picture_size
-    target, source = (Domain(read_training_folder(data / part, size)[0]) for part in ("trainB", "trainA"))
+    size = from_scratch(SIZE).picture_size
+    target, source = (ImageArray(read_training_folder(data / part, size)[0]) for part in ("trainB", "trainA"))
     domains = target, source
     runs: dict[str, list[Path]] = {}
     for seed in SEEDS:

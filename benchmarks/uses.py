@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from models.langevin import slope
+from models.energy import energy_and_grad
 from translate import Translator
 from translate.calibration import usual
 from translate.outliers import PERCENTS, distance, statistics
@@ -119,9 +119,9 @@ def auroc(inside: NDArray[np.floating], outside: NDArray[np.floating]) -> float:
 
 
 def outlying(translator: Translator, inside: Sequence[Pixels], others: Mapping[str, Sequence[Pixels]]) -> None:
-    ladder, energy, known = translator.config.ladder, translator.energy, usual(translator.config)
+    schedule, energy, known = translator.config.schedule, translator.energy, usual(translator.config)
     rng = np.random.default_rng(0)
-    size, count = ladder.finest, len(inside)
+    size, count = schedule.finest, len(inside)
     order = rng.permutation(count)
     sets: dict[str, Sequence[Pixels]] = {
         **others,
@@ -136,18 +136,18 @@ def outlying(translator: Translator, inside: Sequence[Pixels], others: Mapping[s
 
     def scores(pictures: Sequence[Pixels]) -> dict[str, NDArray[np.floating]]:
         x = torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2)).float() / 127.5 - 1
-        rows = torch.cat([statistics(energy, ladder, part) for part in x.split(32)]).numpy()
+        rows = torch.cat([statistics(energy, schedule, part) for part in x.split(32)]).numpy()
         found: dict[str, NDArray[np.floating]] = {}
-        for number, stage in enumerate(ladder.stages):
-            small = torch.nn.functional.adaptive_avg_pool2d(x, stage.resolution)
-            parts = [slope(energy.at(stage.resolution), part) for part in small.split(32)]
+        for number, level in enumerate(schedule.levels):
+            small = torch.nn.functional.adaptive_avg_pool2d(x, level.resolution)
+            parts = [energy_and_grad(energy.at(level.resolution), part) for part in small.split(32)]
             usual_energy = means[112 * number :][:16].mean()
-            found[f"energy, {stage.resolution} px"] = torch.cat([e for e, _ in parts]).numpy()
-            found[f"energy, {stage.resolution} px, two-sided"] = np.abs(
-                found[f"energy, {stage.resolution} px"] - usual_energy
+            found[f"energy, {level.resolution} px"] = torch.cat([e for e, _ in parts]).numpy()
+            found[f"energy, {level.resolution} px, two-sided"] = np.abs(
+                found[f"energy, {level.resolution} px"] - usual_energy
             )
             steep = torch.cat([g.square().mean(dim=(1, 2, 3)) for _, g in parts]).log().numpy()
-            found[f"slope, {stage.resolution} px"] = steep
+            found[f"slope, {level.resolution} px"] = steep
         groups = {"energies of all cells": slice(0, 16), "slopes of all cells": slice(16, 112)}
         columns = np.arange(rows.shape[1]) % 112
         for name, part in groups.items():
@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="at most so many pictures")
     arguments = parser.parse_args()
     translator = Translator.load(arguments.model, "cpu")
-    size = arguments.size or translator.config.ladder.finest
+    size = arguments.size or translator.config.schedule.finest
     clean = read(arguments.pictures, size, arguments.count)
     print(f"{translator.name} {translator.digest}, {len(clean)} pictures of {size} px")
     if arguments.use == "denoise":

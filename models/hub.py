@@ -31,8 +31,9 @@ from huggingface_hub import errors as hub_errors
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from huggingface_hub.utils import logging as hub_logging
 
-from models.checkpoint import MAX_BYTES, load_config
-from models.zoo import FILE_NAME, BadModel
+from models.errors import BadModel
+from models.model import MAX_BYTES, load_config
+from models.registry import FILE_NAME
 
 CARD = "README.md"
 PATIENCE = 8.0  # seconds for the first answer; the client itself would try for 23 where no name is resolved

@@ -1,182 +1,140 @@
-"""Coarse to fine: which resolutions, how many steps on each, and how training climbs from one to the next."""
+"""The schedule of a chain: its levels, coarse to fine, in numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass, replace
-from typing import Any
+
+from models.preconditioner import Scales
 
 MAX_STRENGTH = 2.0
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One resolution of the chain: `steps` downhill steps of size `step_size` on pictures of `resolution` px.
+class Level:
+    """One resolution of the chain.
 
-    walk: for energies that learned the way back from noise, how far down the slope a noisy picture's clean one lies; 0
-    for the others. noise: standard deviation, on the [-1, 1] scale, of the Gaussian noise that the stage lays on the
-    state where it begins and whose place new texture takes; needs a walk (see langevin.renew).
+    resolution: short side in pixels. steps: at strength 1. step_size: what multiplies the preconditioned gradient; 0
+    where training is yet to measure it, see `step_rms`. step_rms: how far a step moves pixels, RMS on the [-1, 1]
+    scale: training sets the step size so that a new chain's steps are this long, and no step goes further than twice
+    as far; 0 leaves steps as they come. momentum: 0 for plain steps; above, each step has RMS step_rms, falling to 0.3
+    of it along the level, in the direction of a running mean of gradients with this decay. luma, chroma: scales of the
+    preconditioner in pixels of this level. smoothing: sigma of the fresh noise that a gradient is taken at, on the
+    [-1, 1] scale. jitter: pixels that it is shifted by at most, at random. temperature: sigma of the Langevin noise of
+    a step, in mirror coordinates. denoise_scale: for energies that learned to denoise, how far down the gradient a
+    noisy picture's clean one lies (Tweedie's formula); 0 for others.
     """
 
     resolution: int
     steps: int = 10
     step_size: float = 4.0
-    walk: float = 0.0
-    noise: float = 0.0
+    step_rms: float = 0.0
+    momentum: float = 0.0
+    luma: Scales = ()
+    chroma: Scales = ()
+    smoothing: float = 0.0
+    jitter: int = 0
+    temperature: float = 0.0
+    denoise_scale: float = 0.0
 
     def __post_init__(self) -> None:
-        if type(self.resolution) is not int or type(self.steps) is not int:
-            raise ValueError("a stage's resolution and steps are whole numbers")
-        if not 8 <= self.resolution <= 1024:
-            raise ValueError(f"a stage's resolution must lie in 8..1024 px, not {self.resolution}")
-        if not 0 <= self.steps <= 1000:
-            raise ValueError(f"a stage takes 0 to 1000 steps, not {self.steps}")
-        if not 0 < self.step_size <= 1000:
-            raise ValueError(f"the step size must lie in (0, 1000], not {self.step_size}")
-        if not 0 <= self.walk <= 100_000:
-            raise ValueError(f"a stage's walk must lie in 0..100000, not {self.walk}")
-        if not 0 <= self.noise <= 1:
-            raise ValueError(f"a stage's noise must lie in 0..1, not {self.noise}")
-        if self.noise and not self.walk:
-            raise ValueError("only a model that learned the way back from noise can lay noise on a picture")
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """The coarse-to-fine chain: its stages, coarse first, each twice as fine as the one before.
-
-    reach: how stiff white is (see langevin.py). noise: standard deviation of the Gaussian noise of a step, in tones; 0
-    makes the chain a deterministic descent. shade: the brightness, in 0..1, below which a pixel of the source takes
-    shorter steps, see langevin.light; focus: how firmly faint changes are dropped beside strong ones, in 0..1, see
-    langevin.focused. Both are for use, not for training, and 0 is none. bend: how readily the shapes of a source move
-    beside its colours, in 0..10; 0 is not at all, see langevin.bending.
-    """
-
-    stages: tuple[Stage, ...]
-    reach: float = 1.01
-    noise: float = 0.0
-    shade: float = 0.0
-    focus: float = 0.0
-    bend: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.stages:
-            raise ValueError("a ladder needs at least one stage")
-        for coarse, fine in zip(self.stages, self.stages[1:], strict=False):
-            if fine.resolution != 2 * coarse.resolution:
-                raise ValueError("each stage must be twice as fine as the one before")
-        if not 1 < self.reach <= 10:
-            raise ValueError(f"reach must lie in (1, 10], not {self.reach}")
-        if not 0 <= self.noise <= 1:
-            raise ValueError(f"noise must lie in 0..1, not {self.noise}")
-        if not 0 <= self.shade <= 1:
-            raise ValueError(f"shade must lie in 0..1, not {self.shade}")
-        if not 0 <= self.focus <= 1:
-            raise ValueError(f"focus must lie in 0..1, not {self.focus}")
-        if not 0 <= self.bend <= 10:
-            raise ValueError(f"bend must lie in 0..10, not {self.bend}")
+        if type(self.resolution) is not int or type(self.steps) is not int or type(self.jitter) is not int:
+            raise ValueError("a level's resolution, steps and jitter are whole numbers")
+        for name, low, high in (
+            ("resolution", 8, 1024), ("steps", 0, 1000), ("step_size", 0, 1e6), ("step_rms", 0, 1),
+            ("momentum", 0, 0.99), ("smoothing", 0, 1), ("jitter", 0, 16), ("temperature", 0, 1),
+            ("denoise_scale", 0, 1e5),
+        ):  # fmt: skip
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"a level's {name} must lie in {low}..{high}, not {getattr(self, name)}")
+        if self.momentum and not self.step_rms:
+            raise ValueError("a level with momentum needs a step_rms")
+        for window, weight in (*self.luma, *self.chroma):
+            if type(window) is not int or not 1 <= window <= 256 or not 0 <= weight <= 100:
+                raise ValueError("a level's scales are windows of 1..256 px with weights in 0..100")
 
     @property
     def random(self) -> bool:
-        """Whether a seed decides where its chains lead."""
-        return self.noise > 0 or any(stage.noise > 0 for stage in self.stages)
+        """Whether a seed has a part in where its chains lead."""
+        return self.smoothing > 0 or self.jitter > 0 or self.temperature > 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Levels, coarse to fine, each twice as fine as the one before.
+
+    white_point: how stiff white is, see sampling.mirror; above 1, the nearer to 1 the stiffer. gate: how firmly a faint
+    change is dropped beside a strong one, in 0..1, see gate.gate_change; 0 for not at all. keep_color: the share of
+    the source's own large colours that is kept, in 0..1, see gate.keep_colors.
+    """
+
+    levels: tuple[Level, ...]
+    white_point: float = 1.05
+    gate: float = 0.0
+    keep_color: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.levels:
+            raise ValueError("a schedule needs at least one level")
+        for coarse, fine in zip(self.levels, self.levels[1:], strict=False):
+            if fine.resolution != 2 * coarse.resolution:
+                raise ValueError("each level must be twice as fine as the one before")
+        if not 1 < self.white_point <= 100:
+            raise ValueError(f"white_point must lie in (1, 100], not {self.white_point}")
+        if not 0 <= self.gate <= 1:
+            raise ValueError(f"gate must lie in 0..1, not {self.gate}")
+        if not 0 <= self.keep_color <= 1:
+            raise ValueError(f"keep_color must lie in 0..1, not {self.keep_color}")
+
+    @property
+    def random(self) -> bool:
+        """Whether a seed has a part in where its chains lead."""
+        return any(level.random for level in self.levels)
 
     @property
     def finest(self) -> int:
-        """Resolution of the last stage, in pixels."""
-        return self.stages[-1].resolution
+        """Resolution of the last level, in pixels."""
+        return self.levels[-1].resolution
 
     @property
     def coarsest(self) -> int:
-        """Resolution of the first stage, in pixels."""
-        return self.stages[0].resolution
+        """Resolution of the first level, in pixels."""
+        return self.levels[0].resolution
 
-    def up_to(self, resolution: int) -> Ladder:
-        """The ladder's lower end, with stages of at most `resolution` px."""
-        return replace(self, stages=tuple(s for s in self.stages if s.resolution <= resolution))
+    @property
+    def steps(self) -> int:
+        """All steps of a chain."""
+        return sum(level.steps for level in self.levels)
 
-    def with_steps(self, strength: float = 1.0, steps: int | None = None) -> Ladder:
-        """The ladder with chains of strength x their length: strength x (`steps`, or its own steps) on each that takes
-        any, rounded, and steps longer or shorter by what rounding took; with strength x the noise, too, that they are
-        to take away.
+    def up_to(self, resolution: int) -> Schedule:
+        """The levels of at most `resolution` px."""
+        return replace(self, levels=tuple(level for level in self.levels if level.resolution <= resolution))
+
+    def scaled(self, strength: float = 1.0, steps: int | None = None) -> Schedule:
+        """Chains of `strength` x their length: strength x (`steps`, or the level's own) steps on each level that takes
+        any, rounded; steps are longer or shorter by what rounding took.
 
         Raises ValueError where strength lies outside 0..2.
         """
         if not 0 <= strength <= MAX_STRENGTH:
             raise ValueError(f"strength must lie between 0 and {MAX_STRENGTH:g}, not {strength:g}")
 
-        def fitted(stage: Stage) -> Stage:
-            wanted = strength * (steps if stage.steps and steps is not None else stage.steps)
+        def fitted(level: Level) -> Level:
+            wanted = strength * (steps if level.steps and steps is not None else level.steps)
             if wanted <= 0:
-                return replace(stage, steps=round(wanted), noise=0.0)
+                return replace(level, steps=0)
             count = max(1, round(wanted))
-            step_size = stage.step_size * wanted / count
-            return replace(stage, steps=count, step_size=step_size, noise=min(1.0, strength * stage.noise))
+            ratio = wanted / count
+            rms = min(1.0, level.step_rms * ratio)
+            return replace(level, steps=count, step_size=level.step_size * ratio, step_rms=rms)
 
-        return replace(self, stages=tuple(map(fitted, self.stages)))
-
-
-def ladder_from_dict(data: Mapping[str, Any]) -> Ladder:
-    """The inverse of dataclasses.asdict. Raises KeyError, TypeError or ValueError where `data` is no ladder."""
-    stages = tuple(Stage(**stage) for stage in data["stages"])
-    return Ladder(**{**data, "stages": stages})
+        return replace(self, levels=tuple(map(fitted, self.levels)))
 
 
-@dataclass(frozen=True)
-class Phase:
-    """How training spends its time on one stage: `iterations` updates on batches of `batch` pictures."""
-
-    iterations: int
-    batch: int
-    learning_rate: float = 1e-3
-
-    def __post_init__(self) -> None:
-        if self.iterations < 1 or self.batch < 1:
-            raise ValueError("a phase needs at least one iteration and one picture a batch")
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where an iteration stands: index of the newest stage, and the beta it is faded in with."""
-
-    stage: int
-    beta: float
-
-
-@dataclass(frozen=True)
-class Curriculum:
-    """The ladder to climb and one phase for each of its stages."""
-
-    ladder: Ladder
-    phases: tuple[Phase, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.phases) != len(self.ladder.stages):
-            raise ValueError("a curriculum needs one phase for each stage")
-
-    @property
-    def iterations(self) -> int:
-        """Length of the whole training, in updates."""
-        return sum(phase.iterations for phase in self.phases)
-
-    def at(self, iteration: int) -> Position:
-        """The position of an iteration, counted from 0. The last phase goes on without end.
-
-        beta rises from 0 to 1 over the first half of a phase; the first phase has nothing to fade from.
-        """
-        start = 0
-        for stage, phase in enumerate(self.phases):
-            if iteration < start + phase.iterations or stage == len(self.phases) - 1:
-                break
-            start += phase.iterations
-        beta = 1.0 if stage == 0 else min(1.0, 2 * (iteration - start) / phase.iterations)
-        return Position(stage, beta)
-
-    def learning_rate(self, iteration: int) -> float:
-        """That of the phase; in the last one it falls linearly to a twentieth, once the stage is wholly faded in."""
-        position = self.at(iteration)
-        phase = self.phases[position.stage]
-        if position.stage < len(self.phases) - 1:
-            return phase.learning_rate
-        left = max(0.0, 2 * (self.iterations - iteration) / phase.iterations)
-        return phase.learning_rate * min(1.0, 0.05 + 0.95 * left)
+def scales_at(resolution: int, scales: Scales, reference: int = 128) -> Scales:
+    """Preconditioner scales that were found at `reference` px, for another resolution; windows below 1 px fall out."""
+    found: dict[int, float] = {}
+    for window, weight in scales:
+        here = max(1, math.floor(window * resolution / reference))
+        found[here] = found.get(here, 0.0) + weight
+    return tuple(sorted(found.items()))

@@ -16,8 +16,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
-    "app.py", "LICENSE", "models/*.py", "models/weights/*.safetensors", "models/cards/*.md",
-    "translate/*.py", "translate/*.json", "samples/*.jpg", "samples/README.md",
+    "app.py", "LICENSE", "NOTICE",
+    "models/*.py", "models/terms/*.py", "models/train/*.py",
+    "models/weights/*.safetensors", "models/weights/trunk/*", "models/cards/*.md",
+    "translate/*.py", "samples/*.jpg", "samples/README.md",
 )  # fmt: skip
 OWN = ("README.md", "requirements.txt")
 

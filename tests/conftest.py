@@ -1,19 +1,31 @@
-"""What several test files share: a tiny model, and the folders of real pictures where they are."""
+"""What several test files share: tiny models of every kind, and the folders of real pictures where they are."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
-from models.checkpoint import ModelConfig, save_model
-from models.energy import Energy, EnergyConfig
-from models.schedule import Ladder, Stage
+from models.config import ModelConfig, Upsampling
+from models.gate import fit_probe
+from models.model import Model, build
+from models.schedule import Level, Schedule
+from models.terms.perceptual import PerceptualEnergy
+from models.terms.pixels import PixelConfig, PixelEnergy
+from models.terms.statistics import StatisticsConfig, StatisticsEnergy
+from models.terms.trunk import load_trunk
+from models.terms.votes import VotesConfig
 
 SHARED = Path(__file__).parents[2] / "shared"
+TRANSLATING = ("pixels", "votes", "statistics")  # the kinds of models that translate
+RED, BLUE = (180, 40, 30), (30, 40, 180)
+PROBED = 40  # pictures of each domain that the probe is fitted to
+KINDS = (*TRANSLATING, "denoiser")
 
 
 @pytest.fixture
@@ -33,18 +45,95 @@ def features_file() -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small untrained energy with slopes steep enough to be seen, stages 16 and 32 px."""
+def pixels_model() -> Model:
+    """A small untrained energy from scratch with gradients steep enough to be seen, levels 16 and 32 px."""
     torch.manual_seed(0)
-    network = EnergyConfig(coarsest=16, finest=32, width=8, widest=16)
-    energy = Energy(network)
+    config = PixelConfig(coarsest=16, finest=32, width=8, max_width=16)
+    energy = build(config)
+    assert isinstance(energy, PixelEnergy)
     with torch.no_grad():
         energy.project.weight.mul_(100)
-    config = ModelConfig(network, Ladder((Stage(16, 4), Stage(32, 3))), source="noise", target="nothing")
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_model(path, energy.state_dict(), config)
-    return path
+    schedule = Schedule((Level(16, 4), Level(32, 3)), white_point=1.01)
+    return _finished(energy, ModelConfig(config, schedule, source="noise", target="nothing"))
+
+
+def votes_model() -> Model:
+    """Untrained heads on the trunk with all that a shipped model has: probe, gate, smoothing, jitter, scales."""
+    torch.manual_seed(1)
+    config = VotesConfig(resolutions=(32, 64), taps=(2, 4, 10), width=8, pixel_width=4)
+    energy = build(config)
+    assert isinstance(energy, PerceptualEnergy)
+    red, blue = (_squares(color, 64, PROBED) for color in (RED, BLUE))
+    energy.measure([red[:4], blue[:4]])
+    levels = tuple(
+        Level(r, 2, step_size=1e4, step_rms=0.05, luma=((2, 1.0),), chroma=((4, 1.0),), smoothing=0.05, jitter=2)
+        for r in config.resolutions
+    )
+    made = ModelConfig(
+        config, Schedule(levels, white_point=1.05, gate=0.25), source="red things", target="blue things",
+        upsampling=Upsampling(chroma=0.0, radius=5, epsilon=0.1), probe=True,
+    )  # fmt: skip
+    probe = fit_probe([red], [blue], load_trunk())
+    return _finished(energy, made, probe)
+
+
+def statistics_model() -> Model:
+    """A style of four paintings, with momentum."""
+    config = StatisticsConfig(resolutions=(32, 64), taps=(0, 2), paintings=4, content=6.0, content_tap=4)
+    energy = build(config)
+    assert isinstance(energy, StatisticsEnergy)
+    energy.fit([_squares((120, 120, 40), 64)])
+    levels = tuple(Level(r, 2, step_rms=0.05, momentum=0.8, luma=((2, 1.0),), chroma=((4, 1.0),)) for r in (32, 64))
+    return _finished(energy, ModelConfig(config, Schedule(levels, white_point=10.0), source="photos", target="stripes"))
+
+
+def denoiser_model() -> Model:
+    """An untrained energy of a model that makes pictures from noise; it is not calibrated."""
+    torch.manual_seed(2)
+    config = PixelConfig(coarsest=16, finest=32, width=4, max_width=8)
+    levels = (Level(16, 3, denoise_scale=6.0), Level(32, 2, denoise_scale=4.0))
+    return _finished(build(config), ModelConfig(config, Schedule(levels, white_point=10.0), target="cats"))
+
+
+_MAKERS: dict[str, Callable[[], Model]] = {
+    "pixels": pixels_model, "votes": votes_model, "statistics": statistics_model, "denoiser": denoiser_model,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def model_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Kind -> the file of a small model of this kind. All KINDS are there."""
+    folder = tmp_path_factory.mktemp("model")
+    files = {kind: folder / f"{'tiny' if kind == 'pixels' else kind}.safetensors" for kind in _MAKERS}
+    for kind, make in _MAKERS.items():
+        make().save(files[kind])
+    return files
+
+
+@pytest.fixture(scope="session")
+def tiny_model(model_files: dict[str, Path]) -> Path:
+    """The quickest model that translates, for tests where the kind does not matter."""
+    return model_files["pixels"]
+
+
+@pytest.fixture(params=TRANSLATING)
+def any_model(request: pytest.FixtureRequest, model_files: dict[str, Path]) -> Path:
+    """Each kind of model that translates."""
+    return model_files[request.param]
+
+
+@pytest.fixture(params=KINDS)
+def every_model(request: pytest.FixtureRequest, model_files: dict[str, Path]) -> Path:
+    """Each kind of model."""
+    return model_files[request.param]
+
+
+@pytest.fixture(scope="session")
+def domains() -> tuple[Image.Image, Image.Image]:
+    """A picture of the source and one of the target domain of the model on votes."""
+    red, blue = ((_squares(color, 64, PROBED)[0] + 1) * 127.5 for color in (RED, BLUE))
+    source, target = (Image.fromarray(x.permute(1, 2, 0).byte().numpy()) for x in (red, blue))
+    return source, target
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +147,14 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photo") / "disc.jpg"
     Image.fromarray(picture).save(path, quality=95)
     return path
+
+
+def _squares(color: tuple[int, int, int], side: int, count: int = 4) -> torch.Tensor:
+    """Noisy pictures of one colour, (count, 3, side, side) in [-1, 1]."""
+    base = torch.tensor(color).view(1, 3, 1, 1) / 127.5 - 1
+    coarse = torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(sum(color)))
+    return (base + 0.2 * F.interpolate(coarse, (side, side), mode="bilinear")).clamp(-1, 1)
+
+
+def _finished(energy: torch.nn.Module, config: ModelConfig, probe: torch.nn.Module | None = None) -> Model:
+    return Model(energy.eval().requires_grad_(False), config, probe)  # type: ignore[arg-type]

@@ -84,7 +84,7 @@ def test_the_example_of_the_documentation_runs(monkeypatch, tmp_path, capsys):
     try:
         names: dict[str, Any] = {"address": address}
         exec(re.sub(r"^client\.predict", "answer = client.predict", example[1], flags=re.MULTILINE), names)
-        assert names["answer"]["fits"] is False
+        assert names["answer"]["looks_like_source"] is False
         assert names["answer"]["advice"].startswith("This does not look like apples: expect little.")
         with Image.open(names["picture"]) as picture:
             assert picture.size == (640, 480)

@@ -16,7 +16,7 @@ from PIL import Image, ImageChops, ImageStat
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 
 import app  # noqa: E402
-from models import zoo  # noqa: E402
+from models import registry  # noqa: E402
 from tests.test_showcase import more_weights  # noqa: E402
 from translate.engine import Translator  # noqa: E402
 
@@ -46,7 +46,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def five(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page as it is when more directions ship; beside the other one, whose folder for uploads it shares."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zoo, "SHIPPED", more_weights(tmp_path_factory.mktemp("weights")))
+        patch.setattr(registry, "SHIPPED", more_weights(tmp_path_factory.mktemp("weights")))
         page, options = app.build()
         _, address, _ = page.launch(prevent_thread_lock=True, **options)
         yield address
@@ -147,7 +147,7 @@ def test_an_example_turns_before_ones_eyes_and_can_be_kept(open_page, tmp_path):
     assert len(boxes) == 2
     for side in ("y", "height"):  # the halves of the before-and-after view lie over each other
         assert boxes[0][side] == pytest.approx(boxes[1][side], abs=1.5)
-    assert page.locator("#energies svg polyline").count() == len(direction.config.ladder.stages)
+    assert page.locator("#energies svg polyline").count() == len(direction.config.schedule.levels)
     assert page.locator("#changed img").count() == 1
     assert not page.locator("#warns").is_visible()
 
@@ -285,7 +285,7 @@ def test_there_is_room_for_five_directions_with_examples_and_without(open_page, 
     page.locator("#photo img").wait_for()
     press(page, "Translate")
     said(page, "Done")
-    assert not page.locator("#warns").is_visible()  # nobody judges where nothing was fitted
+    assert not page.locator("#warns").is_visible()  # a model without a probe cannot tell
 
 
 def test_several_photos_give_a_gallery_and_a_zip(open_page, tmp_path):

@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 from cli import app
 from translate.pictures import how_made
 
+CPU = ("--device", "cpu")
 ROOT = Path(__file__).parents[1]
 
 
@@ -256,7 +257,7 @@ def test_training_with_few_pictures_and_a_broken_one_gives_a_model_and_resumes(t
     assert result.exit_code == 0, result.output
     assert "reading 3 pictures of blue and 4 pictures of red" in result.stderr
     assert "left out: broken.jpg" in result.stderr
-    assert re.search(r"\nstopped after \d+ of 1900 iterations; go on with --resume\n", result.stderr)
+    assert re.search(r"\nstopped after \d+ of 120 iterations; go on with --resume\n", result.stderr)
     assert translate(photo, "-m", tmp_path / "run", "-o", tmp_path / "out.png").exit_code == 0
     again = run(*common, "--preset", 64)
     assert again.exit_code == 1
@@ -290,9 +291,9 @@ def test_training_refusals_are_one_sentence_and_leave_nothing(tmp_path: Path) ->
     result = run("train", "--target", full, "--out", tmp_path / "file" / "run", "--device", "cpu")
     assert result.exit_code == 1
     assert "file/run: Not a directory" in sentence(result)
-    for wrong in (("--preset", 99), ("--zoom", 3)):
+    for wrong in (("--preset", 99), ("--trunk", "resnet"), ("--zoom", 2)):
         assert run("train", "--target", full, "--out", tmp_path / "run", *wrong).exit_code == 2
-    for options in (["--from-noise"], ["--zoom", 2], ["--preset", 256], ["--resume"]):
+    for options in (["--trunk", "none"], ["--resume"]):
         result = run("train", "--target", full, "--source", full, "--out", tmp_path / "run", "--shape", *options)
         assert result.exit_code == 2
         assert "shape" in sentence(result)
@@ -326,7 +327,7 @@ def test_models_are_listed_and_shown(tiny_model: Path) -> None:
     names = [json.loads(line)["name"] for line in result.stdout.splitlines()]
     assert {"apple2orange", "orange2apple"} <= set(names)
     assert run("models", "show", "apple2orange").stdout.startswith("---")
-    assert json.loads(run("models", "show", tiny_model).stdout)["network"]["finest"] == 32
+    assert json.loads(run("models", "show", tiny_model).stdout)["energy"]["finest"] == 32
     assert run("models", "show", "pear2plum").exit_code == 1
 
 
@@ -334,28 +335,92 @@ def test_an_exported_model_keeps_its_weights_and_takes_another_strength(tiny_mod
     assert run("models", "export", tiny_model, tmp_path / "mine.safetensors", "--strength", 1.25).exit_code == 0
     shown = [json.loads(run("models", "show", path).stdout) for path in (tiny_model, tmp_path / "mine.safetensors")]
     assert shown[1] == {**shown[0], "strength": 1.25}
-    assert run("models", "export", tiny_model, tmp_path / "near.safetensors", "--reach", 1.01).exit_code == 0
-    assert json.loads(run("models", "show", tmp_path / "near.safetensors").stdout)["ladder"]["reach"] == 1.01
-    assert run("models", "export", tiny_model, tmp_path / "over.safetensors", "--reach", 1).exit_code == 1
-    assert run("models", "export", tiny_model, tmp_path / "bent.safetensors", "--bend", 0.25).exit_code == 0
-    assert json.loads(run("models", "show", tmp_path / "bent.safetensors").stdout)["ladder"]["bend"] == 0.25
-    assert run("models", "export", tiny_model, tmp_path / "over.safetensors", "--bend", 11).exit_code == 1
-    stages = shown[0]["ladder"]["stages"]
-    fewer = ",".join("1" for _ in stages)
+    for option, field, value, bad in (("--gate", "gate", 0.4, 2), ("--white-point", "white_point", 1.2, 1)):
+        assert run("models", "export", tiny_model, tmp_path / "other.safetensors", option, value).exit_code == 0
+        assert json.loads(run("models", "show", tmp_path / "other.safetensors").stdout)["schedule"][field] == value
+        assert run("models", "export", tiny_model, tmp_path / "over.safetensors", option, bad).exit_code == 2
+    levels = shown[0]["schedule"]["levels"]
+    fewer = ",".join("1" for _ in levels)
     assert run("models", "export", tiny_model, tmp_path / "quick.safetensors", "--steps", fewer).exit_code == 0
     quick = json.loads(run("models", "show", tmp_path / "quick.safetensors").stdout)
-    assert all(stage["steps"] == 1 for stage in quick["ladder"]["stages"])
-    assert run("models", "export", tiny_model, tmp_path / "coarse.safetensors", "--finest", 16).exit_code == 0
-    coarse = json.loads(run("models", "show", tmp_path / "coarse.safetensors").stdout)
-    assert (coarse["network"]["finest"], coarse["ladder"]["stages"]) == (16, stages[:1])
-    assert run("models", "export", tiny_model, tmp_path / "x.safetensors", "--finest", 48).exit_code == 2
-    noise = ",".join("0.1" for _ in stages)
-    assert run("models", "export", tiny_model, tmp_path / "x.safetensors", "--noise", noise).exit_code == 1
-    for wrong in ("1", "1,x", fewer + ",1"):
-        assert run("models", "export", tiny_model, tmp_path / "x.safetensors", "--noise", "0.1,x").exit_code == 2
+    assert all(level["steps"] == 1 for level in quick["schedule"]["levels"])
+    for wrong in ("1", "1,x", fewer + ",1", "-1,1"):
         assert run("models", "export", tiny_model, tmp_path / "x.safetensors", "--steps", wrong).exit_code == 2
+    assert run("models", "export", tiny_model, tmp_path / "x.safetensors", "--finest", 48).exit_code == 2
     assert run("models", "export", tiny_model, tmp_path / "mine.bin").exit_code == 2
-    assert run("models", "export", tiny_model, tmp_path / "zero.safetensors", "--strength", 0).exit_code == 1
+    assert run("models", "export", tiny_model, tmp_path / "zero.safetensors", "--strength", 0).exit_code == 2
+    assert not {"x.safetensors", "over.safetensors", "zero.safetensors"} & {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_model_without_its_finest_level_is_the_coarser_one(any_model: Path, photo: Path, tmp_path: Path) -> None:
+    whole = json.loads(run("models", "show", any_model).stdout)
+    coarsest = whole["schedule"]["levels"][0]
+    file = tmp_path / "coarse.safetensors"
+    assert run("models", "export", any_model, file, "--finest", coarsest["resolution"]).exit_code == 0
+    assert json.loads(run("models", "show", file).stdout)["schedule"]["levels"] == [coarsest]
+    assert file.stat().st_size < any_model.stat().st_size
+    assert translate(photo, "-m", file, "-o", tmp_path / "o.png").exit_code == 0
+
+
+def test_a_model_from_noise_gets_no_source_by_name(model_files: dict[str, Path], tmp_path: Path) -> None:
+    result = run("models", "export", model_files["denoiser"], tmp_path / "x.safetensors", "--source-name", "dogs")
+    assert result.exit_code == 2
+    assert "does not translate" in sentence(result)
+
+
+def test_a_photo_that_does_not_look_like_the_source_is_said_to(
+    model_files: dict[str, Path], domains: tuple[Image.Image, Image.Image], tmp_path: Path
+) -> None:
+    files = [tmp_path / "red.png", tmp_path / "blue.png"]
+    for path, picture in zip(files, domains, strict=True):
+        picture.save(path)
+    result = translate(*files, "-m", model_files["votes"], "-o", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    assert [json.loads(line)["looks_like_source"] for line in result.stdout.splitlines()] == [True, False]
+    assert result.stderr == "blue.png: this does not look like red things; the result may be poor\n"
+    result = translate(files[1], "-m", model_files["pixels"], "-o", tmp_path / "out", "--json")
+    assert json.loads(result.stdout)["looks_like_source"] is None
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [((), "pixels"), (("--from-noise",), "pixels"), (("--source", "SOURCE", "--trunk", "none"), "pixels"),
+     (("--source", "SOURCE", "--shape"), "votes")],
+)  # fmt: skip
+def test_every_kind_of_training_gives_a_model(options: tuple[str, ...], kind: str, photo: Path, tmp_path: Path) -> None:
+    source, target = (folder_of_pictures(tmp_path / name, (90, 20, 180), 2) for name in ("a", "b"))
+    given = [source if option == "SOURCE" else option for option in options]
+    result = run("train", "--target", target, *given, "--out", tmp_path / "run", "--preset", 64, "--minutes", 0, *CPU)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{tmp_path / 'run' / 'model.safetensors'}\n"
+    config = json.loads(run("models", "show", tmp_path / "run" / "model.safetensors").stdout)
+    assert config["energy"]["kind"] == kind
+    if "--source" not in options:
+        assert config["source"] is None
+        assert translate(photo, "-m", tmp_path / "run", "-o", tmp_path / "o.png").exit_code == 1
+    card = run("models", "show", tmp_path / "run").stdout
+    wanted = [option for option in options if option not in ("--source", "SOURCE")]
+    assert " ".join(["--preset", "64", *wanted]) in card
+    assert "settings of its own" not in card
+
+
+def test_a_style_is_fitted_to_paintings_alone(photo: Path, tmp_path: Path) -> None:
+    paintings = folder_of_pictures(tmp_path / "yellow", (200, 180, 20))
+    common = ("train", "--style", "--target", paintings, "--out", tmp_path / "run", *CPU)
+    result = run(*common, "--preset", 64)
+    assert result.exit_code == 0, result.output
+    assert "reading 3 pictures of yellow" in result.stderr
+    config = json.loads(run("models", "show", tmp_path / "run" / "model.safetensors").stdout)
+    assert (config["source"], config["target"], config["energy"]["paintings"]) == ("photos", "yellow", 3)
+    assert translate(photo, "-m", tmp_path / "run", "-o", tmp_path / "out.png").exit_code == 0
+    assert "train --target yellow --out run --style --preset 64" in run("models", "show", tmp_path / "run").stdout
+    assert "already holds a model" in sentence(run(*common))
+    for wrong in (("--source", paintings), ("--resume",), ("--shape",), ("--from-noise",), ("--minutes", 1)):
+        assert run(*common, *wrong).exit_code == 2
+    result = run("train", "--target", paintings, "--source", paintings, "--from-noise", "--out", tmp_path / "x")
+    assert result.exit_code == 2
+    assert "--source" in sentence(result)
 
 
 def test_evaluate_reports_the_model_beside_the_floors(tiny_model: Path, tmp_path: Path, features_file: Path) -> None:
@@ -426,4 +491,4 @@ def test_help_comes_quickly_and_brings_no_torch() -> None:
 
 
 def test_version() -> None:
-    assert run("--version").stdout == "cf-translate 0.1.0\n"
+    assert run("--version").stdout == "cf-translate 0.2.0\n"

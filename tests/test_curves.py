@@ -15,9 +15,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli import app
-from models.data import Domain
-from models.presets import preset
-from models.run_folder import CONFIG, LOG, Log, Progress
+from models.train.data import ImageArray
+from models.train.presets import things
+from models.train.run_dir import CONFIG, LOG, Log, Progress
 from translate import training_kid as kids
 from translate.board import Board
 from translate.curves import save_curves, surviving
@@ -46,7 +46,7 @@ def test_rows_that_a_rollback_has_undone_are_left_out() -> None:
 @pytest.mark.parametrize("kid", [None, 70.0, float("nan")])
 @pytest.mark.parametrize("rows", [0, 1, 80])
 def test_curves_are_drawn_from_any_log(tmp_path: Path, rows: int, kid: float | None) -> None:
-    (tmp_path / CONFIG).write_text(json.dumps(asdict(preset(64))))
+    (tmp_path / CONFIG).write_text(json.dumps(asdict(things(64))))
     whole = log(*(progress(8 * number, kid=kid) for number in range(rows)), progress(8 * rows, event="blew up"))
     whole.write(tmp_path / LOG)
     path = save_curves(tmp_path)
@@ -96,9 +96,9 @@ def test_with_tensorboard_it_gets_figures_sheets_and_events(tmp_path: Path) -> N
     assert len(events.Tensors("event/text_summary")) == 1
 
 
-def domain(tint: tuple[int, int, int], count: int = 6) -> Domain:
+def domain(tint: tuple[int, int, int], count: int = 6) -> ImageArray:
     noise = np.random.default_rng(0).integers(0, 60, (count, 3, 36, 36))
-    return Domain((noise + np.array(tint).reshape(1, 3, 1, 1)).astype(np.uint8))
+    return ImageArray((noise + np.array(tint).reshape(1, 3, 1, 1)).astype(np.uint8))
 
 
 def test_kid_falls_as_pictures_come_nearer_and_draws_no_random_number(features_file: Path) -> None:

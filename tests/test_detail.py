@@ -9,8 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from models.config import Upsampling
 from translate import detail
-from translate.detail import carry
+
+
+def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray[np.uint8]:
+    """With all of the remainder, in luma and in chroma."""
+    return detail.carry(picture, source, result, Upsampling())
 
 
 def small(picture: NDArray[np.uint8], width: int, height: int) -> Tensor:
@@ -82,3 +87,17 @@ def test_the_picture_is_not_changed_in_place() -> None:
     source = small(picture, 16, 16)
     carry(picture, source, source + 0.5)
     assert np.array_equal(picture, kept)
+
+
+def test_chroma_that_no_transform_expresses_can_stay_behind() -> None:
+    """Coloured noise on grey ground: without a share of its chroma only its luma is added."""
+    picture = np.full((96, 96, 3), 128, np.uint8)
+    source = small(picture, 48, 48)
+    result = source + 0.4 * torch.randn(source.shape, generator=torch.Generator().manual_seed(0))
+    colorful, grey, neither = (
+        detail.carry(picture, source, result, Upsampling(luma=luma, chroma=chroma)).astype(float) - 128
+        for luma, chroma in ((1.0, 1.0), (1.0, 0.0), (0.0, 0.0))
+    )
+    spread = [change.std(axis=2).mean() for change in (colorful, grey, neither)]
+    assert spread[0] > 3 * spread[1]
+    assert grey.mean(axis=2).std() > 3 * neither.mean(axis=2).std()

@@ -72,7 +72,7 @@ def noise_pictures(n: int, seed: int = 0, size: int = 64, mean: float = 128) -> 
 def test_kid_equals_the_double_loop() -> None:
     rng = np.random.default_rng(1)
     x, y = rng.random((5, 7)), rng.random((4, 7)) + 0.3
-    u, v = x / x.std(), y / x.std()
+    u, v = x / y.std(), y / y.std()
 
     def k(a: np.ndarray, b: np.ndarray) -> float:
         return (sum(p * q for p, q in zip(a, b, strict=True)) / 7 + 1) ** 3
@@ -81,6 +81,11 @@ def test_kid_equals_the_double_loop() -> None:
     within_v = sum(k(v[i], v[j]) for i in range(4) for j in range(4) if i != j) / 12
     between = sum(k(a, b) for a in u for b in v) / 20
     assert kid(x, y) == pytest.approx(within_u + within_v - 2 * between, rel=1e-10)
+
+
+def test_kid_by_hand() -> None:
+    """Within x: (0 * 4 + 1)^3; within y: (-1 * 1 + 1)^3; between: the mean of 1, 1, (-4 + 1)^3 and (4 + 1)^3."""
+    assert kid(np.array([[0.0], [4.0]]), np.array([[-1.0], [1.0]])) == pytest.approx(1 + 0 - 2 * 25)
 
 
 def test_kid_is_unbiased_on_one_distribution_whatever_the_sizes() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import is_tensor
 
 from translate.engine import Translator
 from translate.film import Film, Shelf, pack
@@ -43,12 +44,19 @@ def test_step_0_is_the_photo_and_steps_in_between_say_so(film, tmp_path):
             film.save(step, tmp_path, 10**6)
 
 
-def test_looking_at_steps_keeps_no_pictures(film):
-    held = film.bytes
-    for step in range(8):
+def test_what_a_film_keeps_is_what_it_says(model_files, photo):
+    """Also with a gate, whose states are made, and kept, when a step is looked at."""
+    translator = Translator.load(model_files["votes"], "cpu")
+    film = Film(photo, translator, 1.0, list(translator.frames(photo, strength=1.0)))
+    said = film.bytes
+    for step in range(len(film.frames) + 1):
         film.picture(step)
+    saliency(film.frames)
     assert not any("picture" in vars(frame) for frame in film.frames)
-    assert film.bytes == held > 0
+    values = [value for frame in film.frames for value in vars(frame).values() if is_tensor(value)]
+    kept = {value.data_ptr(): value.nbytes for value in values}
+    assert len(kept) == 2 * len(film.frames) + 4, "reached, state; source and evidence of two levels"
+    assert said == film.bytes == sum(kept.values()) + film.frames[0].preview.nbytes
 
 
 def test_a_photo_that_is_gone_or_too_large_is_a_sentence(film, tmp_path):
@@ -99,7 +107,7 @@ def test_heat_is_hottest_where_most_has_moved(film):
     assert heat(np.zeros((4, 4, 3), np.uint8), np.zeros((1, 1), np.float32)).size == (4, 4)
 
 
-def test_the_curve_is_a_drawing_with_a_line_for_each_stage(film):
+def test_the_curve_is_a_drawing_with_a_line_for_each_level(film):
     names = ["<coarse>", "fine"]
     drawing = ElementTree.fromstring(energy_curve(film.frames, 5, names))
     assert len(drawing.findall("polyline")) == 2 and len(drawing.findall("circle")) == 1

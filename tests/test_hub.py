@@ -13,9 +13,10 @@ import pytest
 from huggingface_hub import constants
 
 from models import hub
-from models.checkpoint import FILE_NAME, BadModel, digest
+from models.errors import BadModel
 from models.hub import HubError, cached, commit_of, fetch, parse_name, pull, pulled, push
-from models.zoo import card, locate
+from models.model import digest
+from models.registry import FILE_NAME, card, locate
 from tests.fake_hub import TOKEN, FakeHub, fake_hub, point_client
 
 NAME = parse_name("me/mine")

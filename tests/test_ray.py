@@ -100,6 +100,19 @@ def test_both_engines_make_the_same_results_and_the_same_report(
 
 
 @needs_ray
+def test_every_kind_of_model_makes_the_same_bytes_on_workers(
+    ray_here: None, any_model: Path, folder: Path, tmp_path: Path
+) -> None:
+    """With its probe, its gate and its noise: all of a model has to travel."""
+    translator, settings = Translator.load(any_model, device="cpu"), Settings(seed=3)
+    local = {o.source: o for o in batch.run(make_plan(folder, tmp_path / "local"), translator, settings)}
+    outcomes = translated(folder, tmp_path / "ray", translator, settings)
+    assert without_seconds(outcomes) == without_seconds(local)
+    assert digests(tmp_path / "ray") == digests(tmp_path / "local")
+    assert digests(tmp_path / "ray") != digests(folder)
+
+
+@needs_ray
 def test_workers_fetch_and_put_what_lies_elsewhere(
     ray_here: None, translator: Translator, folder: Path, tmp_path: Path
 ) -> None:

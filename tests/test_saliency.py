@@ -14,7 +14,7 @@ from cli import app
 from translate import Translator
 from translate.engine import Result
 from translate.pictures import how_made
-from translate.saliency import PANEL, _curve, colours, energy_fall, energy_map, explain, heat, overlay
+from translate.saliency import PANEL, _curve, colours, energy_fall, explain, heat, overlay
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,18 @@ def test_equal_levels_apart_look_equally_far_apart() -> None:
 def test_the_energy_map_adds_up_to_the_energy(tiny_model: Path) -> None:
     translator = Translator.load(tiny_model, "cpu")
     x = torch.rand(1, 3, 32, 64) * 2 - 1
-    cells = energy_map(translator.energy, x, 32)
+    cells = translator.energy_map(x, 1)
     assert cells.shape == (4, 8)
     assert cells.sum() / 16 == pytest.approx(float(translator.energy(x, 32)), rel=1e-4)
-    assert energy_map(translator.energy, x[..., :30, :41], 32).shape == (4, 6)
+    assert translator.energy_map(x[..., :30, :41], 1).shape == (4, 6)
+
+
+def test_every_kind_of_model_explains_itself(any_model: Path, photo: Path) -> None:
+    result = Translator.load(any_model, "cpu")(photo, strength=1)
+    before, after = result.energy_maps
+    assert before.shape == after.shape and min(before.shape) > 1
+    assert np.isfinite(energy_fall(result)).all() and energy_fall(result).any()
+    assert explain(result).width > 3 * PANEL
 
 
 def test_a_result_brings_its_maps(result: Result) -> None:
@@ -49,18 +57,18 @@ def test_a_result_brings_its_maps(result: Result) -> None:
     assert after.mean() < before.mean()
 
 
-def test_the_fall_adds_up_over_the_stages(result: Result) -> None:
+def test_the_fall_adds_up_over_the_levels(result: Result) -> None:
     fall = energy_fall(result)
     assert fall.shape == (4, 6)
-    ends = {frame.stage: frame for frame in result.frames}
+    ends = {frame.level: frame for frame in result.frames}
     cells = result.translator.energy_map
-    expected = sum((cells(end.source, stage) - cells(end.state, stage)).mean() for stage, end in ends.items())
+    expected = sum((cells(end.source, level) - cells(end.state, level)).mean() for level, end in ends.items())
     assert fall.mean() == pytest.approx(expected, rel=1e-4)
     assert fall.mean() > 0
 
 
 def test_the_curve_writes_inside_its_picture(result: Result) -> None:
-    """Also where the last stage is short, so that its number is the last one's neighbour."""
+    """Also where the last level is short, so that its number is the last one's neighbour."""
     drawing = np.asarray(_curve(result.frames[:6], (120, 150)))
     numbers = drawing[-24:].min(axis=(0, 2)) < 128
     assert numbers.any() and not numbers[-1]

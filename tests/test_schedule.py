@@ -1,107 +1,164 @@
-"""Ladders and curricula: what they refuse, and where an iteration stands."""
+"""Schedules, curricula and presets: what they refuse, and where an iteration stands."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from itertools import pairwise
 
 import pytest
 
-from models.presets import preset
-from models.schedule import Curriculum, Ladder, Phase, Stage, ladder_from_dict
+from models.schedule import Level, Schedule, scales_at
+from models.terms.pixels import PixelConfig
+from models.terms.votes import VotesConfig
+from models.train.curriculum import Curriculum, Phase, TrainingConfig, config_from_dict
+from models.train.presets import denoiser, from_scratch, things
 
-LADDER = Ladder((Stage(16), Stage(32), Stage(64)))
+SCHEDULE = Schedule((Level(16, step_rms=0.03), Level(32), Level(64)))
 
 
-def test_strength_scales_the_steps_of_every_stage() -> None:
-    assert [s.steps for s in LADDER.with_steps(0.5).stages] == [5, 5, 5]
-    assert [s.steps for s in LADDER.with_steps(2.0, steps=7).stages] == [14, 14, 14]
-    assert all(s.steps == 0 for s in LADDER.with_steps(0.0).stages)
+def test_strength_scales_the_steps_of_every_level() -> None:
+    assert [v.steps for v in SCHEDULE.scaled(0.5).levels] == [5, 5, 5]
+    assert [v.steps for v in SCHEDULE.scaled(2.0, steps=7).levels] == [14, 14, 14]
+    assert all(v.steps == 0 for v in SCHEDULE.scaled(0.0).levels)
+    assert SCHEDULE.scaled(1.0) == SCHEDULE
 
 
 @pytest.mark.parametrize("strength", [-0.1, 2.1, 9.0, float("nan")])
 def test_strength_out_of_range_is_refused(strength: float) -> None:
     with pytest.raises(ValueError, match="strength"):
-        LADDER.with_steps(strength)
+        SCHEDULE.scaled(strength)
 
 
-def test_beta_rises_over_the_first_half_of_a_phase_and_the_first_phase_has_none() -> None:
-    curriculum = Curriculum(LADDER, (Phase(10, 1), Phase(20, 1), Phase(4, 1)))
-    assert [(curriculum.at(i).stage, curriculum.at(i).beta) for i in (0, 9)] == [(0, 1.0), (0, 1.0)]
-    assert [curriculum.at(i).beta for i in (10, 15, 20, 29)] == [0.0, 0.5, 1.0, 1.0]
-    assert (curriculum.at(30).stage, curriculum.at(30).beta) == (2, 0.0)
-    assert (curriculum.at(1000).stage, curriculum.at(1000).beta) == (2, 1.0)
-    assert curriculum.iterations == 34
+@pytest.mark.parametrize("strength", [0.01, 0.3, 1.0, 1.37, 2.0])
+def test_strength_is_the_length_of_the_chain_whatever_the_steps_round_to(strength: float) -> None:
+    for level, wanted in zip(SCHEDULE.scaled(strength).levels, SCHEDULE.levels, strict=True):
+        assert level.steps * level.step_size == pytest.approx(strength * wanted.steps * wanted.step_size)
+        assert level.steps * level.step_rms == pytest.approx(strength * wanted.steps * wanted.step_rms)
+        assert level.steps == max(1, round(strength * wanted.steps))
+
+
+def test_levels_that_take_no_step_take_none_whatever_the_steps() -> None:
+    schedule = Schedule((Level(16, 4), Level(32, 6), Level(64, 0)))
+    assert [level.steps for level in schedule.scaled(0.5, 10).levels] == [5, 5, 0]
+    assert schedule.steps == 10
+
+
+@pytest.mark.parametrize("what", [{"smoothing": 0.1}, {"jitter": 1}, {"temperature": 0.1}])
+def test_a_schedule_says_whether_a_seed_matters(what: dict[str, float]) -> None:
+    assert not SCHEDULE.random
+    assert Schedule((Level(16), Level(32, **what))).random  # type: ignore[arg-type]
+
+
+def test_the_levels_up_to_a_resolution() -> None:
+    assert [v.resolution for v in SCHEDULE.up_to(32).levels] == [16, 32]
+    assert (SCHEDULE.coarsest, SCHEDULE.finest, SCHEDULE.up_to(32).finest) == (16, 64, 32)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: Ladder(()),
-        lambda: Ladder((Stage(16), Stage(64))),
-        lambda: Ladder((Stage(16),), reach=1.0),
-        lambda: Ladder((Stage(16),), noise=-1),
-        lambda: Ladder((Stage(16),), shade=1.1),
-        lambda: Ladder((Stage(16),), focus=-0.1),
-        lambda: Ladder((Stage(16),), bend=-0.1),
-        lambda: Ladder((Stage(16),), bend=10.1),
-        lambda: Stage(4),
-        lambda: Stage(16, steps=-1),
-        lambda: Stage(16, step_size=0),
-        lambda: Stage(16, noise=0.1),
-        lambda: Stage(16, walk=8.0, noise=2),
+        lambda: Schedule(()),
+        lambda: Schedule((Level(16), Level(64))),
+        lambda: Schedule((Level(32), Level(16))),
+        lambda: Schedule((Level(16),), white_point=1.0),
+        lambda: Schedule((Level(16),), white_point=float("nan")),
+        lambda: Schedule((Level(16),), gate=1.1),
+        lambda: Level(4),
+        lambda: Level(16.0),  # type: ignore[arg-type]
+        lambda: Level(16, steps=-1),
+        lambda: Level(16, steps=True),
+        lambda: Level(16, step_size=-1),
+        lambda: Level(16, step_size=float("inf")),
+        lambda: Level(16, smoothing=float("nan")),
+        lambda: Level(16, jitter=17),
+        lambda: Level(16, momentum=0.9),
+        lambda: Level(16, momentum=1.0, step_rms=0.1),
+        lambda: Level(16, luma=((0, 1.0),)),
+        lambda: Level(16, chroma=((2, float("nan")),)),
+        lambda: Level(16, chroma=((2.5, 1.0),)),  # type: ignore[arg-type]
         lambda: Phase(0, 1),
-        lambda: Curriculum(LADDER, (Phase(1, 1),)),
+        lambda: Phase(1, 0),
+        lambda: Curriculum(SCHEDULE, (Phase(1, 1),)),
+        lambda: replace(things(64), loss="denoising"),
     ],
 )
-def test_impossible_settings_are_refused(wrong) -> None:
+def test_impossible_settings_are_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(ValueError):
         wrong()
 
 
-def test_a_ladder_survives_its_dictionary() -> None:
-    assert ladder_from_dict(asdict(LADDER)) == LADDER
+def test_scales_follow_the_resolution_and_keep_their_weight() -> None:
+    found = ((2, 0.5), (4, 1.0), (16, 0.3))
+    assert scales_at(128, found) == found
+    assert scales_at(256, found) == ((4, 0.5), (8, 1.0), (32, 0.3))
+    assert scales_at(32, found) == ((1, 1.5), (4, 0.3))
 
 
-@pytest.mark.parametrize("finest", [64, 128, 256])
-def test_presets_end_at_their_size(finest: int) -> None:
-    config = preset(finest)
-    assert config.curriculum.ladder.finest == config.network.finest == finest
-
-
-@pytest.mark.parametrize("strength", [0.01, 0.3, 1.0, 1.37, 2.0])
-def test_strength_is_the_length_of_the_chain_whatever_the_steps_round_to(strength: float) -> None:
-    for stage, wanted in zip(LADDER.with_steps(strength).stages, LADDER.stages, strict=True):
-        assert stage.steps * stage.step_size == pytest.approx(strength * wanted.steps * wanted.step_size)
-        assert stage.steps == max(1, round(strength * wanted.steps))
-
-
-def test_stages_that_take_no_step_take_none_whatever_the_steps() -> None:
-    ladder = Ladder((Stage(16, 4), Stage(32, 6), Stage(64, 0)))
-    assert [stage.steps for stage in ladder.with_steps(0.5, 10).stages] == [5, 5, 0]
-
-
-def test_strength_is_the_noise_that_is_laid_too() -> None:
-    noisy = Ladder((Stage(16, 4, 2.0, walk=4.0, noise=0.2), Stage(32, 4)))
-    assert [noisy.random, LADDER.random, replace(LADDER, noise=0.1).random] == [True, False, True]
-    assert [(s.steps, s.noise) for s in noisy.with_steps(0.5).stages] == [(2, 0.1), (2, 0.0)]
-    assert not noisy.with_steps(0).random
-
-
-@pytest.mark.parametrize("zoom", [1, 4])
-def test_presets_from_noise_say_how_far_the_way_back_is(zoom: int) -> None:
-    stages = preset(64, zoom=zoom, from_noise=True, with_source=False).curriculum.ladder.stages
-    assert [s.walk for s in stages] == [s.steps * s.step_size / 2 for s in stages]
-    with pytest.raises(ValueError, match="walk"):
-        replace(preset(64), from_noise=True)
-
-
-def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ValueError, match="64, 128 and 256"):
-        preset(100)
+def test_beta_rises_over_the_first_half_of_a_phase_and_the_first_phase_has_none() -> None:
+    curriculum = Curriculum(SCHEDULE, (Phase(10, 1), Phase(20, 1), Phase(4, 1)))
+    assert [(curriculum.at(i).level, curriculum.at(i).beta) for i in (0, 9)] == [(0, 1.0), (0, 1.0)]
+    assert [curriculum.at(i).beta for i in (10, 15, 20, 29)] == [0.0, 0.5, 1.0, 1.0]
+    assert (curriculum.at(30).level, curriculum.at(30).beta) == (2, 0.0)
+    assert (curriculum.at(1000).level, curriculum.at(1000).beta) == (2, 1.0)
+    assert curriculum.iterations == 34
 
 
 def test_the_learning_rate_falls_only_at_the_very_end() -> None:
-    curriculum = Curriculum(LADDER, (Phase(10, 4, 1e-3), Phase(10, 4, 8e-4), Phase(20, 2, 4e-4)))
+    curriculum = Curriculum(SCHEDULE, (Phase(10, 4, 1e-3), Phase(10, 4, 8e-4), Phase(20, 2, 4e-4)))
     assert [curriculum.learning_rate(i) for i in (0, 9, 10, 20, 30)] == pytest.approx([1e-3, 1e-3, 8e-4, 4e-4, 4e-4])
     assert curriculum.learning_rate(35) == pytest.approx(4e-4 * (0.05 + 0.95 / 2))
     assert curriculum.learning_rate(40) == pytest.approx(4e-4 * 0.05)
+
+
+@pytest.mark.parametrize("made", [things, from_scratch, denoiser])
+@pytest.mark.parametrize("finest", [64, 128, 256])
+def test_presets_end_at_their_size_and_come_back_from_their_dictionary(
+    made: Callable[..., TrainingConfig], finest: int
+) -> None:
+    config = made(finest, seed=3)
+    assert config.curriculum.schedule.finest == config.sample_size == finest
+    assert config.energy.resolutions == tuple(v.resolution for v in config.curriculum.schedule.levels)
+    assert config.picture_size == finest * 9 // 8
+    assert config.seed == 3
+    assert config_from_dict(asdict(config)) == config
+
+
+@pytest.mark.parametrize("made", [things, from_scratch, denoiser])
+def test_an_unknown_preset_is_refused(made: Callable[..., TrainingConfig]) -> None:
+    with pytest.raises(ValueError, match="64, 128 and 256"):
+        made(100)
+
+
+@pytest.mark.parametrize("shapes", [False, True])
+def test_things_are_learned_on_the_trunk_with_steps_that_training_measures(shapes: bool) -> None:
+    config = things(256, shapes=shapes, gate=0.3)
+    schedule = config.curriculum.schedule
+    assert isinstance(config.energy, VotesConfig) and config.loss == "logistic"
+    assert all(level.step_size == 0 and level.step_rms > 0 for level in schedule.levels)
+    assert all(phase.r1_weight > 0 for phase in config.curriculum.phases)
+    assert schedule.gate == (0 if shapes else 0.3), "a shape may grow beyond the thing"
+    assert config.white_point > schedule.white_point, "training chains are softer"
+    chroma = [sum(window * weight for window, weight in level.chroma) for level in schedule.levels]
+    luma = [sum(window * weight for window, weight in level.luma) for level in schedule.levels]
+    assert all((c < 0.2 * y) if shapes else (c > 0.5 * y) for c, y in zip(chroma, luma, strict=True))
+    assert all(max(fine.chroma) > max(coarse.chroma) for coarse, fine in pairwise(schedule.levels))
+
+
+def test_presets_from_scratch_need_no_trunk_and_denoisers_know_the_way_back() -> None:
+    scratch, noise = from_scratch(64), denoiser(64)
+    assert isinstance(scratch.energy, PixelConfig) and isinstance(noise.energy, PixelConfig)
+    assert (scratch.loss, noise.loss) == ("contrastive", "denoising")
+    assert not scratch.curriculum.schedule.random
+    levels = noise.curriculum.schedule.levels
+    assert [v.denoise_scale for v in levels] == [v.steps * v.step_size / 2 for v in levels]
+    assert all(v.denoise_scale == 0 for v in scratch.curriculum.schedule.levels)
+    assert all(p.r1_weight == 0 for p in noise.curriculum.phases)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"energy": 3}, {**asdict(things(64)), "loss": "hinge"}, {**asdict(things(64)), "curriculum": []}]
+)
+def test_settings_that_are_none_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        config_from_dict(wrong)

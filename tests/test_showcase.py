@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import app
-from models import zoo
-from models.checkpoint import load_model, save_model
+from models import registry
+from models.model import Model
 from translate.showcase import Exhibit, exhibit, kind, side_by_side
 from translate.studio import Studio
 
@@ -18,21 +18,22 @@ COMING = {"cat2dog": ("cats", "dogs"), "dog2cat": ("wolves", "cats"), "photo2van
 
 
 def more_weights(folder: Path) -> Path:
-    """A folder as models/weights is to become: the shipped ones, and one of them under the names of others."""
-    for path in zoo.SHIPPED.glob("*.safetensors"):
+    """A folder like models/weights: the shipped ones, and one of them under the names of others."""
+    for path in registry.SHIPPED.glob("*.safetensors"):
         shutil.copy(path, folder)
-    energy, config = load_model(zoo.SHIPPED / "apple2orange.safetensors")
+    model = Model.load(registry.SHIPPED / "apple2orange.safetensors")
     for name, (source, target) in COMING.items():
-        save_model(folder / f"{name}.safetensors", energy.state_dict(), replace(config, source=source, target=target))
+        config = replace(model.config, source=source, target=target)
+        replace(model, config=config, probe=None).save(folder / f"{name}.safetensors")
     return folder
 
 
 @pytest.fixture(scope="module")
 def exhibits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exhibit]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zoo, "SHIPPED", more_weights(tmp_path_factory.mktemp("weights")))
-        studio = Studio(side_by_side(zoo.shipped()), tmp_path_factory.mktemp("results"))
-        assert studio.judge(app.SAMPLES / "orange_on_white.jpg", "photo2vangogh") == ""  # nothing was fitted for it
+        patch.setattr(registry, "SHIPPED", more_weights(tmp_path_factory.mktemp("weights")))
+        studio = Studio(side_by_side(registry.shipped()), tmp_path_factory.mktemp("results"))
+        assert studio.judge(app.SAMPLES / "orange_on_white.jpg", "photo2vangogh") == ""  # it has no probe
         assert studio.judge(app.SAMPLES / "orange_on_white.jpg", "apple2orange") != ""
         return {name: exhibit(studio, t, app.SAMPLES, app.BORROWED) for name, t in studio.translators.items()}
 
@@ -64,7 +65,7 @@ def test_without_the_borrowed_pictures_a_direction_is_there_all_the_same(tmp_pat
     assert shown.examples == () and shown.shown is None and shown.card == 'content: "🍎→🍊"'
 
 
-def test_an_example_that_the_judge_turns_away_is_none(tmp_path):
+def test_an_example_that_does_not_look_like_the_source_is_none(tmp_path):
     shutil.copy(app.SAMPLES / "orange_on_white.jpg", tmp_path / "apple_of_sorts.jpg")
     studio = Studio(["apple2orange"], tmp_path)
     assert exhibit(studio, studio.translators["apple2orange"], tmp_path, {}).examples == ()

@@ -1,10 +1,10 @@
-"""The trainer: exact resume, the guard, both kinds of chain, what a run folder holds."""
+"""The trainer: exact resume, the guard, all kinds of chain, what a run folder holds."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,45 +13,67 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models import training
-from models.checkpoint import load_model, load_state, save_state
-from models.data import Domain
-from models.energy import EnergyConfig
-from models.guard import Diverged
-from models.langevin import Step, bent
-from models.run_folder import Checkpoints, Progress
-from models.schedule import Curriculum, Ladder, Phase, Stage
-from models.training import Trainer, TrainingConfig, read_config
+from models.energy import pooled
+from models.errors import BadModel, Diverged
+from models.gate import gate_change
+from models.model import Model, load_config, load_state, save_state
+from models.sampling import follow, pyramid, rms, sample
+from models.schedule import Level, Schedule
+from models.terms.perceptual import PerceptualEnergy
+from models.terms.pixels import PixelConfig, PixelEnergy
+from models.terms.votes import VotesConfig
+from models.train.curriculum import Curriculum, Phase, TrainingConfig
+from models.train.data import ImageArray
+from models.train.run_dir import Checkpoints, Progress
+from models.train.trainer import Trainer, read_config
+from tests.helpers import tinted
 
-LADDER = Ladder((Stage(8, 2), Stage(16, 2)))
+SCHEDULE = Schedule((Level(8, 2), Level(16, 2)))
 CONFIG = TrainingConfig(
-    EnergyConfig(coarsest=8, finest=16, width=4, widest=8),
-    Curriculum(LADDER, (Phase(6, 4), Phase(8, 4))),
+    PixelConfig(coarsest=8, finest=16, width=4, max_width=8),
+    Curriculum(SCHEDULE, (Phase(6, 4), Phase(8, 4))),
+    loss="contrastive",
     sheet_every=5,
 )
-BENDING = replace(
-    CONFIG, curriculum=replace(CONFIG.curriculum, ladder=replace(LADDER, bend=1.0)), overshoot=0.0
-)  # fmt: skip
+LEVEL = Level(32, 1, step_size=0.0, step_rms=0.03, luma=((2, 1.0),), chroma=((4, 1.0),), smoothing=0.05, jitter=2)
+THINGS = TrainingConfig(
+    VotesConfig((32, 64), taps=(2, 10), width=8, pixel_width=4),
+    Curriculum(
+        Schedule((LEVEL, replace(LEVEL, resolution=64, steps=2)), gate=0.25),
+        (Phase(4, 4, 1e-3, 0.3), Phase(6, 4, 1e-3, 0.3)),
+    ),
+    sheet_every=4,
+    r1_every=2,
+)
+RED, ORANGE = tinted(0, (180, 20, 20)), tinted(1, (190, 120, 20))
+LARGE_RED, LARGE_ORANGE = (tinted(n, tint, count=16, side=72) for n, tint in ((2, (180, 20, 20)), (3, (190, 120, 20))))
 
 
-def domain(seed: int, tint: tuple[int, int, int]) -> Domain:
-    noise = np.random.default_rng(seed).integers(0, 60, (12, 3, 18, 18))
-    return Domain((noise + np.array(tint).reshape(1, 3, 1, 1)).astype(np.uint8))
-
-
-RED, ORANGE = domain(0, (180, 20, 20)), domain(1, (190, 120, 20))
+@pytest.fixture(autouse=True)
+def few_pictures_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.train.trainer.MEASURED", (1, 8))
 
 
 def trainer(
-    run: Path, *, config: TrainingConfig = CONFIG, source: Domain | None = RED, resume: bool = False
+    run: Path, *, config: TrainingConfig = CONFIG, source: ImageArray | None = RED, resume: bool = False
 ) -> Trainer:
     return Trainer(run, config, ORANGE, source, names=("red", "orange"), resume=resume)
 
 
-@pytest.mark.parametrize("config", [CONFIG, BENDING], ids=["", "bending"])
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, config: TrainingConfig) -> None:
+def things(run: Path, *, config: TrainingConfig = THINGS, resume: bool = False) -> Trainer:
+    return Trainer(run, config, LARGE_ORANGE, LARGE_RED, names=("red", "orange"), resume=resume)
+
+
+def assert_same_state(one: Trainer, other: Trainer) -> None:
+    expected, found = one.state(), other.state()
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize("source", [RED, None], ids=["source", "noise"])
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, source: ImageArray | None) -> None:
     """However often it was saved, and whoever looked at its pictures and drew random numbers for it."""
-    whole = trainer(tmp_path / "whole", config=config)
+    whole = trainer(tmp_path / "whole", source=source)
     whole.train()
 
     def kid(pictures: Tensor) -> float:
@@ -59,12 +81,19 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path
 
     for stop_at in (3, 9, 14):  # inside the first phase, while the second fades in, to the end
         torch.rand(7)  # what others drew before must not matter
-        broken = trainer(tmp_path / "broken", config=config, resume=stop_at > 3)
+        broken = trainer(tmp_path / "broken", source=source, resume=stop_at > 3)
         broken.train(minutes=0.0)  # leaves a sheet
         broken.train(iterations=stop_at, save_every=0.0, kid=kid)
-    expected, found = whole.state(), broken.state()
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert_same_state(whole, broken)
+
+
+def test_looking_at_samples_does_not_change_the_training(tmp_path: Path) -> None:
+    seldom = trainer(tmp_path / "seldom")
+    seldom.train(iterations=9)
+    often = trainer(tmp_path / "often", config=replace(CONFIG, sheet_every=1))
+    often.train(iterations=9, kid=lambda pictures: torch.rand(5).sum().item())
+    assert len(list((tmp_path / "often" / "samples").iterdir())) == 9
+    assert_same_state(seldom, often)
 
 
 def test_a_run_folder_holds_what_it_promises(tmp_path: Path) -> None:
@@ -78,9 +107,12 @@ def test_a_run_folder_holds_what_it_promises(tmp_path: Path) -> None:
     with Image.open(sheets[-1]) as sheet:
         assert sheet.size == (8 * 18 + 2, 2 * 18 + 2)
     assert read_config(tmp_path) == CONFIG
-    _, config = load_model(tmp_path / "model.safetensors")
-    assert (config.source, config.target, config.ladder) == ("red", "orange", LADDER)
-    assert not list(tmp_path.rglob("*.tmp"))
+    model = Model.load(tmp_path / "model.safetensors")
+    config = model.config
+    assert (config.source, config.target, config.schedule) == ("red", "orange", SCHEDULE)
+    assert config.trained["iterations"] == 14
+    assert model.probe is not None
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_kid_is_asked_at_each_sheet_and_stays_in_the_log_of_a_resumed_run(tmp_path: Path) -> None:
@@ -109,8 +141,8 @@ def test_the_last_checkpoints_and_the_best_by_kid_are_kept_and_are_models(tmp_pa
     run.train(kid=lambda pictures: next(figures))
     kept = sorted((tmp_path / "checkpoints").iterdir())
     assert [path.name for path in kept] == [f"{n:06d}.safetensors" for n in (4, 10, 12, 14)]
-    configs = [load_model(path)[1] for path in kept]
-    assert [config.ladder.finest for config in configs] == [8, 8, 16, 16]
+    configs = [Model.load(path).config for path in kept]
+    assert [config.schedule.finest for config in configs] == [8, 8, 16, 16]
     assert configs[0].trained["kid_x100"] == 40.0
     best = run.checkpoints.best(run.log.kids())
     assert best == 4
@@ -127,68 +159,39 @@ def test_checkpoints_from_beyond_the_state_that_was_resumed_go_first(tmp_path: P
     assert left == ["000100", "000200", "000300", "000400"]
 
 
-def test_samples_show_shapes_that_move_at_their_full_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a chain of one coarse stage: what is fine in the source stays as fine."""
-    run = trainer(tmp_path, config=BENDING)
-    run.train(iterations=6)
-    assert run.ready_ladder().finest == 8 and run.model_config().ladder.bend == 1.0
-    sources, _ = run.samples(5)
-    assert sources is not None
-
-    def looked(*arguments: object) -> Iterator[Step]:
-        """A chain that looks two pixels of 16 to the right."""
-        *_, pyramid, _ = arguments
-        low = pyramid[0]  # type: ignore[index]
-        flow = torch.zeros_like(low[:, :2])
-        flow[:, 0] = 2 * 2 / 16
-        yield Step(bent(low, flow, LADDER.reach), torch.zeros(len(low)), 8, 0, flow)
-
-    monkeypatch.setattr(training, "climb", looked)
-    _, made = run.samples(5)
-    torch.testing.assert_close(made[..., :-2], sources[..., 2:], atol=1e-4, rtol=0)
-
-
-def test_a_run_of_an_older_version_resumes_with_what_it_did_not_know_at_its_default(tmp_path: Path) -> None:
-    trainer(tmp_path).train(iterations=2)
-    tensors, meta = load_state(tmp_path / "state.safetensors")
-    del meta["config"]["curriculum"]["ladder"]["bend"]
-    save_state(tmp_path / "state.safetensors", tensors, {k: v for k, v in meta.items() if k not in ("format", "kind")})
-    assert trainer(tmp_path, resume=True).iteration == 2
-    with pytest.raises(ValueError, match="other settings"):
-        trainer(tmp_path, config=BENDING, resume=True)
-
-
-def test_a_model_saved_while_a_stage_fades_in_stops_at_the_stage_below(tmp_path: Path) -> None:
+def test_a_model_saved_while_a_level_fades_in_stops_at_the_level_below(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     run.train(iterations=8)
-    _, config = load_model(tmp_path / "model.safetensors")
-    assert config.ladder.finest == config.network.finest == 8
+    config = load_config(tmp_path / "model.safetensors")
+    assert config.schedule.finest == config.energy.resolutions[-1] == 8
     run.train()
-    _, config = load_model(tmp_path / "model.safetensors")
-    assert config.ladder.finest == config.network.finest == 16
+    config = load_config(tmp_path / "model.safetensors")
+    assert config.schedule.finest == config.energy.resolutions[-1] == 16
 
 
 def test_chains_from_noise_are_trained_by_the_same_trainer(tmp_path: Path) -> None:
     run = Trainer(tmp_path, CONFIG, ORANGE, None, names=(None, "orange"))
     run.train()
-    _, config = load_model(tmp_path / "model.safetensors")
-    assert config.source is None
+    model = Model.load(tmp_path / "model.safetensors")
+    assert model.config.source is None and model.probe is None
     assert len(list((tmp_path / "samples").iterdir())) == 3
 
 
 def test_training_pulls_chains_towards_the_target(tmp_path: Path) -> None:
     """Red noise and orange noise differ by their mean green: after a short training the chain raises it."""
-    config = replace(CONFIG, curriculum=Curriculum(Ladder((Stage(8, 5),)), (Phase(60, 8, 3e-3),)))
+    config = replace(CONFIG, curriculum=Curriculum(Schedule((Level(8, 5),)), (Phase(60, 8, 3e-3),)))
     run = trainer(tmp_path, config=config)
     run.train()
-    from models.langevin import climb, from_tone, tone_pyramid
-
-    source, ladder = RED.first(8, 8), config.curriculum.ladder
-    sources = tone_pyramid(source, ladder)
-    *_, last = climb(run.average.at, ladder, sources[0], sources)
-    moved = (from_tone(last.z, ladder.reach) - source).mean(dim=(0, 2, 3))
+    source, schedule = RED.first(8, 8), config.curriculum.schedule
+    *_, last = sample(run.average.at, schedule, source, [source])
+    moved = (last.x - source).mean(dim=(0, 2, 3))
     assert moved[1] > 0.1, "green must rise"
     assert moved[1] > 3 * moved[2].abs(), "blue is the same in both domains"
+
+
+def _last_layer(run: Trainer) -> Tensor:
+    assert isinstance(run.energy, PixelEnergy)
+    return run.energy.project.weight
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e5])
@@ -200,7 +203,7 @@ def test_the_guard_rolls_back_from_an_injected_blow_up_and_says_so(tmp_path: Pat
         heard.append(progress)
         if progress.iteration == 7 and not any(p.event for p in heard):
             with torch.no_grad():
-                run.energy.project.weight.fill_(wrong)
+                _last_layer(run).fill_(wrong)
 
     run.train(report=sabotage)
     events = [p.event for p in heard if p.event]
@@ -211,8 +214,10 @@ def test_the_guard_rolls_back_from_an_injected_blow_up_and_says_so(tmp_path: Pat
         assert [row["event"] for row in csv.DictReader(file) if row["event"]] == events
 
 
-def test_a_blow_up_just_before_a_snapshot_does_not_become_the_good_state(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("models.guard.SNAPSHOT_EVERY", 4)
+def test_a_blow_up_just_before_a_snapshot_does_not_become_the_good_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.train.guard.SNAPSHOT_EVERY", 4)
     run = trainer(tmp_path)
     heard: list[str] = []
 
@@ -220,17 +225,29 @@ def test_a_blow_up_just_before_a_snapshot_does_not_become_the_good_state(tmp_pat
         heard.append(progress.event)
         if progress.iteration == 7 and not any(heard):
             with torch.no_grad():
-                run.energy.project.weight.fill_(float("nan"))
+                _last_layer(run).fill_(float("nan"))
             run.save()
-            load_model(tmp_path / "model.safetensors")
+            Model.load(tmp_path / "model.safetensors")
 
     run.train(report=sabotage)
     assert [event for event in heard if event] == ["blew up at iteration 8, rolled back to 4"]
 
 
-def test_blow_ups_in_a_row_lead_further_back_each_time_and_on_more_carefully(tmp_path: Path, monkeypatch) -> None:
+def test_a_blow_up_in_the_average_does_not_reach_the_model(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.train(iterations=3)
+    with torch.no_grad():
+        for value in run.average.parameters():
+            value.fill_(float("nan"))
+    run.save()
+    assert Model.load(tmp_path / "model.safetensors").energy.at(8)(RED.first(2, 8)).isfinite().all()
+
+
+def test_blow_ups_in_a_row_lead_further_back_each_time_and_on_more_carefully(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Then good states make up for them, one by one. All of it survives an interruption."""
-    monkeypatch.setattr("models.guard.SNAPSHOT_EVERY", 2)
+    monkeypatch.setattr("models.train.guard.SNAPSHOT_EVERY", 2)
     run = trainer(tmp_path)
     heard: list[tuple[str, float]] = []
 
@@ -240,7 +257,7 @@ def test_blow_ups_in_a_row_lead_further_back_each_time_and_on_more_carefully(tmp
         blown = sum(bool(event) for event, _ in heard)
         if blown < 3 and progress.iteration == (6, 6, 4)[blown]:
             with torch.no_grad():
-                run.energy.project.weight.fill_(float("nan"))
+                _last_layer(run).fill_(float("nan"))
 
     run.train(report=sabotage, iterations=8)
     assert [event for event, _ in heard if event] == [
@@ -269,7 +286,7 @@ def test_a_training_that_blows_up_at_the_same_place_whenever_it_comes_there_give
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Good states that it passes again on the way there do not count as progress."""
-    monkeypatch.setattr("models.guard.SNAPSHOT_EVERY", 2)
+    monkeypatch.setattr("models.train.guard.SNAPSHOT_EVERY", 2)
     run = trainer(tmp_path)
     heard: list[str] = []
 
@@ -278,12 +295,12 @@ def test_a_training_that_blows_up_at_the_same_place_whenever_it_comes_there_give
         assert sum(map(bool, heard)) < 20, "it goes on for ever"
         if progress.iteration == 6:
             with torch.no_grad():
-                run.energy.project.weight.fill_(float("nan"))
+                _last_layer(run).fill_(float("nan"))
 
     with pytest.raises(Diverged, match="keeps blowing up"):
         run.train(report=sabotage)
     assert sum(map(bool, heard)) == 5
-    load_model(tmp_path / "model.safetensors")
+    Model.load(tmp_path / "model.safetensors")
 
 
 def test_a_training_that_blows_up_for_ever_gives_up_with_a_sentence_and_a_sane_model(tmp_path: Path) -> None:
@@ -291,11 +308,11 @@ def test_a_training_that_blows_up_for_ever_gives_up_with_a_sentence_and_a_sane_m
 
     def sabotage(progress: Progress) -> None:
         with torch.no_grad():
-            run.energy.project.weight.fill_(float("inf"))
+            _last_layer(run).fill_(float("inf"))
 
     with pytest.raises(Diverged, match="smaller learning rate"):
         run.train(report=sabotage)
-    load_model(tmp_path / "model.safetensors")
+    Model.load(tmp_path / "model.safetensors")
 
 
 def test_minutes_and_stop_end_a_run_with_a_usable_model(tmp_path: Path) -> None:
@@ -306,7 +323,7 @@ def test_minutes_and_stop_end_a_run_with_a_usable_model(tmp_path: Path) -> None:
     run.train(stop=lambda: run.iteration >= 2)
     assert run.iteration == 2
     assert [sheet.name for sheet in (tmp_path / "samples").iterdir()] == ["000002.png"]
-    load_model(tmp_path / "model.safetensors")
+    Model.load(tmp_path / "model.safetensors")
 
 
 def test_a_run_is_neither_overwritten_nor_made_up(tmp_path: Path) -> None:
@@ -335,36 +352,185 @@ def test_batches_are_augmented_in_range_and_repeatable() -> None:
 )
 def test_arrays_that_are_no_pictures_are_refused(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match="uint8"):
-        Domain(wrong)
+        ImageArray(wrong)
 
 
-def test_after_the_warm_up_chains_from_sources_take_part(tmp_path: Path) -> None:
-    """Warming up is training from noise, bit for bit; then chains change what is learned, and the model translates."""
-    stage = Stage(8, 2, walk=4.0, noise=0.1)
+def test_trained_to_denoise_a_step_down_the_slope_cleans_a_picture(tmp_path: Path) -> None:
     config = replace(
-        CONFIG, from_noise=True, warm_up=4, curriculum=Curriculum(Ladder((stage,)), (Phase(8, 4, 1e-3),)),
-        network=EnergyConfig(coarsest=8, finest=8, width=4, widest=8),
-    )  # fmt: skip
-    for iterations, same in ((4, True), (8, False)):
-        found = []
-        for name, source in (("alone", None), ("joined", RED)):
-            learner = trainer(tmp_path / f"{name}-{iterations}", config=config, source=source)
-            learner.train(iterations=iterations)
-            found.append(learner.average.state_dict())
-        assert all(torch.equal(value, found[1][name]) for name, value in found[0].items()) is same
-    assert learner.model_config().source == "red"
-
-
-def test_trained_from_noise_a_step_down_the_slope_cleans_a_picture(tmp_path: Path) -> None:
-    config = replace(
-        CONFIG, from_noise=True, curriculum=Curriculum(Ladder((Stage(8, 2, walk=4.0),)), (Phase(60, 8, 3e-3),)),
-        network=EnergyConfig(coarsest=8, finest=8, width=4, widest=8),
+        CONFIG, loss="denoising",
+        curriculum=Curriculum(Schedule((Level(8, 2, denoise_scale=4.0),)), (Phase(60, 8, 3e-3),)),
+        energy=PixelConfig(coarsest=8, finest=8, width=4, max_width=8),
     )  # fmt: skip
     learner = trainer(tmp_path, config=config, source=None)
     learner.train()
     clean = learner.target.first(12, 8)
     noisy = (clean + 0.3 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
     x = noisy.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(learner.average(x).sum(), x)
+    (slope,) = torch.autograd.grad(learner.average.at(8)(x).sum(), x)
     cleaned = noisy - 4.0 * slope
     assert (cleaned - clean).square().mean() < 0.8 * (noisy - clean).square().mean()
+
+
+def test_noisy_targets_of_finer_levels_are_half_of_them_blurred_first(tmp_path: Path) -> None:
+    levels = (Level(8, 2, denoise_scale=4.0), Level(16, 2, denoise_scale=4.0))
+    curriculum = Curriculum(Schedule(levels), (Phase(2, 64), Phase(2, 64)))
+    run = trainer(tmp_path, config=replace(CONFIG, loss="denoising", curriculum=curriculum), source=None)
+    drawn, moved = run.batches.noisy_targets(curriculum.at(3))
+    assert [batch.target.shape[-1] for batch in drawn] == [8, 16]
+    for batch in drawn:
+        assert batch.sigma is not None
+        quiet = batch.sigma.flatten() < 0.02
+        lost = (batch.end - batch.target).square().mean((1, 2, 3))[quiet].sqrt()
+        assert quiet.sum() > 3
+        assert bool((lost > 0.05).any()) == (batch.target.shape[-1] == 16)
+    torch.testing.assert_close(torch.as_tensor(moved), (drawn[-1].end - drawn[-1].target).square().mean())
+
+
+# Things, on the trunk ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """A whole training on the trunk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.train.trainer.MEASURED", (1, 8))
+        run = things(tmp_path_factory.mktemp("things") / "whole")
+        run.train()
+    return run
+
+
+def test_an_energy_on_the_trunk_resumes_bit_for_bit(trained: Trainer, tmp_path: Path) -> None:
+    for stop_at in (3, 5, 10):
+        torch.rand(7)
+        broken = things(tmp_path, resume=stop_at > 3)
+        broken.train(iterations=stop_at)
+        assert broken.iteration == stop_at
+    assert_same_state(trained, broken)
+    assert broken.batches.step_sizes == trained.batches.step_sizes
+    for ours, theirs in ((broken.model(), trained.model()), (broken, trained)):
+        assert ours.probe is not None and theirs.probe is not None
+        x = LARGE_RED.first(2, 64)
+        assert torch.equal(ours.probe.votes(x), theirs.probe.votes(x))
+
+
+def test_an_energy_on_the_trunk_leaves_a_whole_model(trained: Trainer) -> None:
+    model = Model.load(trained.run_dir / "model.safetensors")
+    assert model.probe is not None
+    assert model.config.schedule.gate == 0.25
+    assert [level.step_size for level in model.config.schedule.levels] == list(trained.batches.step_sizes.values())
+    x = LARGE_ORANGE.first(2, 64)
+    torch.testing.assert_close(model.energy.at(64)(x), trained.average.at(64)(x), rtol=1e-2, atol=1e-2)
+    assert not torch.equal(trained.average.at(64)(x), trained.energy.at(64)(x)), "an average is not the last state"
+
+
+def test_step_sizes_are_measured_once_and_saved(trained: Trainer) -> None:
+    """So that a new level's first step has its RMS; later levels do not change those before."""
+    assert set(trained.batches.step_sizes) == {32, 64}
+    meta = load_state(trained.run_dir / "state.safetensors")[1]
+    assert meta["step_sizes"] == {str(key): value for key, value in trained.batches.step_sizes.items()}
+    again = things(trained.run_dir, resume=True)
+    assert again.batches.step_sizes == trained.batches.step_sizes
+
+
+def test_a_measured_step_size_gives_new_chains_the_stated_steps(tmp_path: Path) -> None:
+    run = things(tmp_path, config=replace(THINGS, sheet_every=100))
+    run.train(iterations=1)
+    size = run.batches.step_sizes[32]
+    run.train(iterations=4)
+    assert run.batches.step_sizes == {32: size}, "once, not at each update"
+    fresh = things(tmp_path / "fresh")
+    x = pooled(LARGE_RED.first(8, 64), 2)
+    level = replace(LEVEL, step_size=size, smoothing=0.05)
+    schedule = Schedule((level,), white_point=100.0)
+    fresh.average.eval()
+    *_, last = sample(fresh.average.at, schedule, x, [x])
+    assert rms(last.x - x).mean().item() == pytest.approx(0.03, rel=0.3)
+
+
+def test_a_level_of_chains_from_noise_needs_a_step_size(tmp_path: Path) -> None:
+    run = Trainer(tmp_path, THINGS, LARGE_ORANGE, None)
+    with pytest.raises(ValueError, match="needs a step size"):
+        run.train(iterations=1)
+
+
+def test_a_finer_level_starts_from_the_coarser_ones_weights(tmp_path: Path) -> None:
+    """In the energy and in the average, at the first update of its phase and never again."""
+    run = things(tmp_path, config=replace(THINGS, sheet_every=100))
+    run.train(iterations=4)
+    name = "pixels.5.bias"
+
+    def weights(network: object) -> list[Tensor]:
+        assert isinstance(network, PerceptualEnergy)
+        return [network.term(r).state_dict()[name].clone() for r in (32, 64)]
+
+    assert not torch.equal(*weights(run.average))
+    heard: list[list[Tensor]] = []
+    begin = run._start_level
+
+    def watched(resolution: int) -> None:
+        begin(resolution)
+        assert resolution == 64
+        heard.append([*weights(run.energy), *weights(run.average)])
+
+    run._start_level = watched  # type: ignore[method-assign]
+    run.train()
+    assert len(heard) == 1
+    assert torch.equal(heard[0][0], heard[0][1]) and torch.equal(heard[0][2], heard[0][3])
+    assert not torch.equal(*weights(run.energy)), "then each learns for itself"
+
+
+def test_samples_keep_what_the_gate_keeps(trained: Trainer) -> None:
+    sources, made = trained.samples(4)
+    assert sources is not None and sources.shape == made.shape == (4, 3, 64, 64)
+    torch.testing.assert_close(sources, LARGE_RED.first(4, 64))
+    schedule = trained.ready_schedule()
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(x: Tensor) -> Tensor:
+        return torch.randn(1, *x.shape[1:], generator=generator)
+
+    levels = pyramid(sources, schedule)
+    steps = sample(trained.average.at, schedule, levels[0], levels, noise=noise, generator=generator)
+    end = follow(steps, sources)
+    assert trained.probe is not None
+    kept = gate_change(sources, end, 0.25, trained.probe.evidence(sources))
+    torch.testing.assert_close(made, kept, atol=1e-4, rtol=0)
+    assert (kept - end).abs().max() > 1e-3
+
+
+def test_training_on_the_trunk_tells_the_domains_apart_and_moves_chains(tmp_path: Path) -> None:
+    curriculum = Curriculum(Schedule((replace(LEVEL, steps=4),)), (Phase(25, 8, 3e-3, 0.1),))
+    run = things(tmp_path, config=replace(THINGS, energy=THINGS.energy.up_to(32), curriculum=curriculum, ema=0.8))
+    run.train()
+    red, orange = (domain.first(16, 32) for domain in (LARGE_RED, LARGE_ORANGE))
+    assert run.average.at(32)(orange).mean() < run.average.at(32)(red).mean()
+    schedule = run.ready_schedule()
+    moved = follow(sample(run.average.at, schedule, red, [red]), red) - red
+    red_moved, green, blue = moved.mean((0, 2, 3)).tolist()
+    assert green > 0.02 and green > 0.02 + max(red_moved, blue), "the domains differ in their green"
+
+
+def test_settings_come_back_from_the_run_folder(trained: Trainer) -> None:
+    assert read_config(trained.run_dir) == THINGS
+    (trained.run_dir / "other").mkdir()
+    with pytest.raises(FileNotFoundError, match="no run to resume"):
+        read_config(trained.run_dir / "other")
+    for text in ("{", "[]", json.dumps({**asdict(THINGS), "loss": "hinge"})):
+        (trained.run_dir / "other" / "config.json").write_text(text)
+        with pytest.raises(ValueError, match="settings that this version cannot read"):
+            read_config(trained.run_dir / "other")
+
+
+@pytest.mark.parametrize("how", ["config", "data", "guard", "names", "rows", "step_sizes", "tensors", "cut"])
+def test_a_state_that_is_not_whole_is_refused_in_a_sentence(tmp_path: Path, how: str) -> None:
+    trainer(tmp_path).train(iterations=1)
+    path = tmp_path / "state.safetensors"
+    tensors, meta = load_state(path)
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:-10])
+    else:
+        if how == "tensors":
+            tensors = {name: value for name, value in tensors.items() if not name.startswith("now.energy.head")}
+        save_state(path, tensors, {key: value for key, value in meta.items() if key not in ("format", "kind", how)})
+    with pytest.raises(BadModel, match=r"^state\.safetensors[^\n]*$"):
+        trainer(tmp_path, resume=True)

@@ -13,18 +13,19 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from cli import app
-from models.checkpoint import ModelConfig, load_model, save_model
-from models.energy import Energy, EnergyConfig
-from models.langevin import slope
-from models.schedule import Ladder, Stage
+from models.config import ModelConfig
+from models.energy import energy_and_grad
+from models.model import Model, build, load_config
+from models.schedule import Level, Schedule
+from models.terms.pixels import PixelConfig
 from translate import Translator
 from translate import restore as restoring
-from translate import slope as slopes
+from translate import tiled_grad as tiles
 from translate.calibration import NotCalibrated, calibrate, usual, walk
 from translate.generate import generate, interpolate, sheet
 from translate.outliers import PERCENTS, Usual, distance, score
 from translate.restore import denoise, guess_noise, inpaint
-from translate.slope import slope_anywhere
+from translate.tiled_grad import tiled_grad
 
 
 def pictures(count: int = 20, size: int = 32) -> np.ndarray:
@@ -41,11 +42,11 @@ def pictures(count: int = 20, size: int = 32) -> np.ndarray:
 def from_noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model without a source, calibrated on blobs."""
     torch.manual_seed(0)
-    network = EnergyConfig(coarsest=16, finest=32, width=8, widest=16)
-    energy = Energy(network).eval().requires_grad_(False)
-    config = ModelConfig(network, Ladder((Stage(16, 4), Stage(32, 3))), source=None, target="blobs")
+    network = PixelConfig(coarsest=16, finest=32, width=8, max_width=16)
+    energy = build(network).eval().requires_grad_(False)
+    config = ModelConfig(network, Schedule((Level(16, 4), Level(32, 3))), source=None, target="blobs")
     path = tmp_path_factory.mktemp("model") / "blobs.safetensors"
-    save_model(path, energy.state_dict(), calibrate(energy, config, pictures()))
+    Model(energy, calibrate(energy, config, pictures())).save(path)
     return path
 
 
@@ -70,16 +71,16 @@ def sentence(result: Result) -> str:
 
 def test_pieces_of_a_large_picture_fit_together(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.rand(1, 3, 150, 131) * 2 - 1
-    whole = slope_anywhere(translator.energy, x, 32)
-    monkeypatch.setattr(slopes, "TILE", 64)
+    whole = tiled_grad(translator.energy, x, 32)
+    monkeypatch.setattr(tiles, "TILE", 64)
     torch.testing.assert_close(
-        slope_anywhere(translator.energy, x, 32), whole, atol=1e-3 * float(whole.abs().max()), rtol=0
+        tiled_grad(translator.energy, x, 32), whole, atol=1e-3 * float(whole.abs().max()), rtol=0
     )
 
 
 def test_the_slope_keeps_no_graph_and_leaves_the_picture_alone(translator: Translator) -> None:
     x = torch.zeros(2, 3, 32, 32)
-    energies, down = slope(translator.energy.at(32), x)
+    energies, down = energy_and_grad(translator.energy.at(32), x)
     assert energies.shape == (2,) and down.shape == x.shape
     assert not (energies.requires_grad or down.requires_grad or x.requires_grad)
 
@@ -88,8 +89,8 @@ def test_the_walk_of_a_bowl_is_found(translator: Translator, monkeypatch: pytest
     """On E = |x|^2 / 2w around grey, grey pictures with noise lie w down their slope."""
     from translate import calibration
 
-    monkeypatch.setattr(calibration, "slope", lambda energy, x: (x.sum(dim=(1, 2, 3)), x / 7))
-    monkeypatch.setattr(calibration, "statistics", lambda energy, ladder, x: torch.randn(len(x), 3))
+    monkeypatch.setattr(calibration, "energy_and_grad", lambda energy, x: (x.sum(dim=(1, 2, 3)), x / 7))
+    monkeypatch.setattr(calibration, "statistics", lambda energy, schedule, x: torch.randn(len(x), 3))
     grey = np.full((16, 3, 32, 32), 127, np.uint8)
     config = calibrate(translator.energy, translator.config, grey)
     assert walk(config, 16, 0.1) == pytest.approx(7, rel=0.02)
@@ -97,7 +98,7 @@ def test_the_walk_of_a_bowl_is_found(translator: Translator, monkeypatch: pytest
 
 
 def test_a_calibration_survives_the_file(from_noise: Path) -> None:
-    _, config = load_model(from_noise)
+    config = load_config(from_noise)
     assert len(usual(config).means) == 2 * 112
     assert usual(config).count == 20
     assert from_noise.stat().st_size < 100_000
@@ -236,15 +237,15 @@ def test_a_senseless_noise_is_one_sentence(sigma: object, from_noise: Path, phot
     assert "share of the full range" in sentence(result)
 
 
-def test_a_translating_model_is_refused_in_one_sentence(tiny_model: Path, photo: Path, tmp_path: Path) -> None:
+def test_a_translating_model_is_refused_in_one_sentence(any_model: Path, photo: Path, tmp_path: Path) -> None:
     out = ("-o", tmp_path / "o.png", "--device", "cpu")
     for arguments in (
-        ("generate", tiny_model),
-        ("denoise", tiny_model, photo),
-        ("inpaint", tiny_model, photo, "--box", "1,1,9,9"),
+        ("generate", any_model),
+        ("denoise", any_model, photo),
+        ("inpaint", any_model, photo, "--box", "1,1,9,9"),
     ):
         assert "without a source folder" in sentence(run(*arguments, *out))
-    assert "without a source folder" in sentence(run("score", tiny_model, photo, "--device", "cpu"))
+    assert "without a source folder" in sentence(run("score", any_model, photo, "--device", "cpu"))
     assert not (tmp_path / "o.png").exists()
 
 
@@ -294,9 +295,8 @@ def test_score_has_a_line_for_each_and_goes_on_after_a_bad_one(from_noise: Path,
 
 
 def test_an_uncalibrated_model_names_the_command(from_noise: Path, photo: Path, tmp_path: Path) -> None:
-    energy, config = load_model(from_noise)
-    plain = tmp_path / "plain.safetensors"
-    save_model(plain, energy.state_dict(), replace(config, calibration={}))
+    whole, plain = Model.load(from_noise), tmp_path / "plain.safetensors"
+    replace(whole, config=replace(whole.config, calibration={})).save(plain)
     for refused in (
         run("score", plain, photo, "--device", "cpu"),
         run("denoise", plain, photo, "-o", tmp_path / "o.png", "--device", "cpu"),

@@ -1,4 +1,4 @@
-"""What is done with pictures: `from translate import Translator`."""
+"""What is done with pictures: `from translate import Translator, fit`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from translate.engine import Translator
+    from translate.training import fit
 
-__version__ = "0.1.0"
-__all__ = ["Translator"]
+__version__ = "0.2.0"
+__all__ = ["Translator", "fit"]
 
 
 def __getattr__(name: str) -> Any:
-    # The engine brings torch, which takes a second; those who only open pictures do not wait for it.
+    # Both bring torch, which takes a second; those who only open pictures do not wait for it.
     if name == "Translator":
         from translate.engine import Translator
 
         return Translator
+    if name == "fit":
+        from translate.training import fit
+
+        return fit
     raise AttributeError(f"module 'translate' has no attribute {name!r}")

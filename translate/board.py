@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.run_folder import LOG_EVERY, Progress
+from models.train.run_dir import LOG_EVERY, Progress
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

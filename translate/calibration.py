@@ -2,7 +2,7 @@
 
 The energy of a model that makes pictures from noise is learned with chains and noise; along its slope a noisy picture
 becomes a clean one, x = y - walk * dE/dx(y) (Miyasawa 1961; Robbins 1956), if the walk has the right length. That
-length, for each stage and strength of noise, and the usual range of the energy's statistics are found on pictures of
+length, for each level and strength of noise, and the usual range of the energy's statistics are found on pictures of
 the domain.
 """
 
@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.checkpoint import ModelConfig
-from models.energy import Energy
-from models.langevin import slope
-from models.schedule import Ladder
+from models.config import ModelConfig
+from models.energy import MultiscaleEnergy, energy_and_grad
+from models.schedule import Schedule
 from translate.outliers import Usual, statistics
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # of noise, as shares of the full range from black to white
@@ -36,8 +35,8 @@ class NotCalibrated(ValueError):
     """A model that cannot do what is asked until it is calibrated; the message is one plain sentence."""
 
 
-def calibrate(energy: Energy, config: ModelConfig, pictures: NDArray[np.uint8], seed: int = 0) -> ModelConfig:
-    """Measure a model on pictures of its domain, uint8 (N, 3, S, S), S the ladder's finest resolution.
+def calibrate(energy: MultiscaleEnergy, config: ModelConfig, pictures: NDArray[np.uint8], seed: int = 0) -> ModelConfig:
+    """Measure a model on pictures of its domain, uint8 (N, 3, S, S), S the schedule's finest resolution.
 
     Returns the configuration with its calibration. Raises ValueError where there are too few pictures.
     """
@@ -46,8 +45,8 @@ def calibrate(energy: Energy, config: ModelConfig, pictures: NDArray[np.uint8], 
     # Evenly chosen, with their mirror images: those are as usual.
     chosen = np.array(pictures[np.linspace(0, len(pictures) - 1, min(MOST, len(pictures))).round().astype(int)])
     x = torch.from_numpy(chosen).float() / 127.5 - 1
-    rows = torch.cat([statistics(energy, config.ladder, part) for part in x.split(_AT_ONCE)])
-    walks = _walks(energy, config.ladder, x[:: max(1, len(x) // _NOISY)][:_NOISY], seed)
+    rows = torch.cat([statistics(energy, config.schedule, part) for part in x.split(_AT_ONCE)])
+    walks = _walks(energy, config.schedule, x[:: max(1, len(x) // _NOISY)][:_NOISY], seed)
     usual = Usual.of(rows.numpy())
     return replace(config, calibration={"walks": walks, "usual": asdict(usual)})
 
@@ -69,28 +68,28 @@ def walk(config: ModelConfig, resolution: int, sigma: float, name: str = "this m
 
 def usual(config: ModelConfig, name: str = "this model") -> Usual:
     """What is usual for the model's domain. Raises as `walk` does."""
-    walk(config, config.ladder.finest, SIGMAS[0], name)  # says so where there is no calibration
+    walk(config, config.schedule.finest, SIGMAS[0], name)  # says so where there is no calibration
     try:
         return Usual.from_dict(config.calibration["usual"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name} holds a calibration that this version cannot read") from error
 
 
-def _walks(energy: Energy, ladder: Ladder, x: Tensor, seed: int) -> Mapping[str, Any]:
+def _walks(energy: MultiscaleEnergy, schedule: Schedule, x: Tensor, seed: int) -> Mapping[str, Any]:
     """For each resolution and each of SIGMAS the length that leads back best, by least squares."""
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, list[float]] = {}
-    for stage in ladder.stages:
-        clean = at_resolution(x, stage.resolution)
+    for level in schedule.levels:
+        clean = at_resolution(x, level.resolution)
         lengths = []
         for sigma in SIGMAS:
             noisy = (clean + 2 * sigma * torch.randn(clean.shape, generator=generator)).clamp(-1, 1)
-            down = torch.cat([slope(energy.at(stage.resolution), part)[1] for part in noisy.split(_AT_ONCE)])
+            down = torch.cat([energy_and_grad(energy.at(level.resolution), part)[1] for part in noisy.split(_AT_ONCE)])
             lengths.append(max(0.0, float(((noisy - clean) * down).sum() / down.square().sum().clamp(min=1e-12))))
-        found[str(stage.resolution)] = [float(f"{length:.4g}") for length in lengths]
+        found[str(level.resolution)] = [float(f"{length:.4g}") for length in lengths]
     return found
 
 
 def at_resolution(x: Tensor, resolution: int) -> Tensor:
-    """Square pictures (B, 3, S, S), average-pooled to a stage's resolution."""
+    """Square pictures (B, 3, S, S), average-pooled to a level's resolution."""
     return x if x.shape[-1] == resolution else F.adaptive_avg_pool2d(x, resolution)

@@ -6,21 +6,31 @@ import json
 import shlex
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from models.checkpoint import FILE_NAME, ModelConfig, digest, load_model
+from models.config import ModelConfig
 from models.hub import CARD, HubName
-from models.presets import preset
-from models.run_folder import CONFIG, LOG, SAMPLES, Log
-from models.training import TrainingConfig, read_config
+from models.model import Model, digest
+from models.registry import FILE_NAME
+from models.terms.statistics import StatisticsConfig
+from models.train.run_dir import CONFIG, LOG, SAMPLES, Log
+from models.train.trainer import TrainingConfig, read_config
 from translate.datasets import RECORD
+from translate.training import PAINTED, training_config
 
 FIGURES = "figures.json"  # what `evaluate --json` printed, in a run folder
 CURVES, SHEET = "curves.png", "samples.png"
+_KINDS: dict[tuple[str, ...], dict[str, bool]] = {  # options of `train` -> what they mean for fit.training_config
+    (): {},
+    ("--shape",): {"shape": True},
+    ("--trunk", "none"): {"trunk": False},
+    ("--from-noise",): {"from_noise": True},
+}
 _MEASURES = {  # as `evaluate` names them -> heading and number format
     "kid_x100": ("KID x100", ".1f"),
     "rate": ("rate", ".2f"),
@@ -46,8 +56,9 @@ def write_card(
     words of who trained it. figures: what `evaluate --json` printed; default: figures.json in the run folder, as long
     as it is not older than the model. samples: show the sample sheet. Raises BadModel, OSError, ValueError.
     """
-    energy, config = load_model(model)
-    size = sum(value.numel() for value in energy.parameters())
+    loaded = Model.load(model)
+    config = loaded.config
+    size = sum(value.numel() for value in loaded.energy.state_dict().values())
     front = ModelCardData(
         license=licence,
         library_name="cf-translate",
@@ -57,8 +68,8 @@ def write_card(
     parts = [
         f"---\n{front}\n---",
         f"# {name.rpartition('/')[2]}",
-        f"{_does(config)}: an energy of {size:,} parameters ({model.stat().st_size / 1e6:.2f} MB), low on "
-        f"{config.target or 'the target domain'}, and a coarse-to-fine chain that walks down it. "
+        f"{_does(config)}: an energy of {size:,} weights ({model.stat().st_size / 1e6:.2f} MB), low on "
+        f"{config.target or 'the target domain'}, and a coarse-to-fine chain that descends it. "
         f"File digest {digest(model)}.",
         *_use(config, name),
         *_training(model, config),
@@ -104,7 +115,8 @@ def gather(
 
 
 def _is_run(model: Path) -> bool:
-    return model.name == FILE_NAME and (model.parent / CONFIG).is_file()
+    """Whether it stands in the folder of its run. A style leaves only the record of its paintings there."""
+    return model.name == FILE_NAME and any((model.parent / name).is_file() for name in (CONFIG, RECORD))
 
 
 def _does(config: ModelConfig) -> str:
@@ -120,16 +132,21 @@ def _use(config: ModelConfig, name: str) -> list[str]:
 
 def _training(model: Path, config: ModelConfig) -> list[str]:
     trained = config.trained
-    stages = ", ".join(str(stage.resolution) for stage in config.ladder.stages)
-    done = f"Stages {stages} px; default strength {config.strength:g}."
+    levels = ", ".join(str(level.resolution) for level in config.schedule.levels)
+    done = f"Levels {levels} px; default strength {config.strength:g}."
     if {"iterations", "seconds"} <= trained.keys():
         minutes = round(float(trained["seconds"]) / 60)
         words = "1 minute" if minutes == 1 else f"{minutes} minutes"
         done += f" {trained['iterations']:,} iterations in {words}, from nothing"
         done += f", seed {trained['seed']}." if "seed" in trained else "."
+    elif "paintings" in trained:
+        done += f" Fitted to {trained['paintings']:,} paintings in one pass."
     if not _is_run(model):
         return ["## Training", done]
-    run, training = model.parent, read_config(model.parent)
+    run = model.parent
+    if isinstance(config.energy, StatisticsConfig):
+        return ["## Training", f"    {_command(run, config, None)}", done]
+    training = read_config(run)
     log = Log()
     log.read(run / LOG)
     events = [row["event"] for row in log.rows if row["event"]]
@@ -140,31 +157,36 @@ def _training(model: Path, config: ModelConfig) -> list[str]:
     return ["## Training", f"    {_command(run, config, training)}", done]
 
 
-def _command(run: Path, config: ModelConfig, training: TrainingConfig) -> str:
-    """What was typed, as far as the run knows: without folders of this machine, and without when it was stopped."""
+def _command(run: Path, config: ModelConfig, training: TrainingConfig | None) -> str:
+    """What was typed, as far as the run knows: without folders of this machine, and without when it was stopped.
+
+    training: None for a style, which is fitted.
+    """
     record = _record(run)
     words: list[str] = ["cf-translate", "train"]
     for domain, named in (("source", config.source), ("target", config.target)):
+        if domain == "source" and training is None:  # a style needs no source pictures
+            words += [] if named in (None, PAINTED) else ["--source-name", str(named)]
+            continue
         if domain == "source" and not named:
             continue
         place = str(record.get(domain, {}).get("from", domain.upper()))
         words += [f"--{domain}", place]
         if named and named != place:
             words += [f"--{domain}-name", named]
-    words += ["--out", run.resolve().name, "--preset", str(training.network.finest)]
-    if training.zoom != 1:
-        words += ["--zoom", str(training.zoom)]
-    if training.from_noise:
-        words += ["--from-noise"]
-    shape = training.curriculum.ladder.bend > 0
-    if shape:
-        words += ["--shape"]
+    words += ["--out", run.resolve().name]
+    if training is None:
+        return shlex.join([*words, "--style", "--preset", str(config.schedule.finest)])
+    finest = training.curriculum.schedule.finest
+    words += ["--preset", str(finest)]
     if training.seed:
         words += ["--seed", str(training.seed)]
-    has_source = config.source is not None
-    ready = preset(training.network.finest, training.seed, training.zoom, training.from_noise, has_source, shape)
-    own = asdict(training) != asdict(ready)
-    return shlex.join(words) + ("    # with settings of its own" if own else "")
+    for options, settings in _KINDS.items():
+        with suppress(ValueError):  # some do not go together with a source, some not without one
+            ready = training_config(finest, training.seed, source=config.source is not None, **settings)
+            if asdict(training) == asdict(ready):
+                return shlex.join([*words, *options])
+    return shlex.join(words) + "    # with settings of its own"
 
 
 def _data(model: Path, words: str | None, samples: bool) -> list[str]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from models.files import whole_file
-from models.run_folder import LOG, Log
-from models.training import read_config
+from models.atomic import whole_file
+from models.train.run_dir import LOG, Log
+from models.train.trainer import read_config
 
 Row = Mapping[str, str]
 
@@ -19,7 +19,7 @@ TARGET, CHAIN, PLAIN, TROUBLE = "#2a6fbb", "#d9772b", "#444444", "#c02020"
 def save_curves(run: Path) -> Path:
     """Draw `curves.png` of a run: energies, their gap, picture change and KID (if measured) over the iterations.
 
-    Thin lines mark where a finer stage enters, dotted ones the blow-ups; what was rolled back is left out. Raises
+    Thin lines mark where a finer level enters, dotted ones the blow-ups; what was rolled back is left out. Raises
     OSError, and ValueError where the folder's config or log cannot be read.
     """
     from matplotlib.figure import Figure  # no pyplot: no window, no global state
@@ -52,7 +52,7 @@ def save_curves(run: Path) -> Path:
     minutes = round(float(rows[-1]["seconds"]) / 60) if rows else 0
     panels[-1].set_xlabel("iteration" + (f" ({minutes} minute{'s' if minutes != 1 else ''})" if rows else ""))
     last = int(rows[-1]["iteration"]) if rows else 0
-    for start, resolution in _stages(run):
+    for start, resolution in _levels(run):
         if start <= last:
             energies.text(start, 1.02, f"{resolution} px", transform=energies.get_xaxis_transform())
             for panel in panels:
@@ -89,8 +89,8 @@ def _xy(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
     return [step for step, _ in points], [value for _, value in points]
 
 
-def _stages(run: Path) -> list[tuple[int, int]]:
-    """(first iteration, resolution) of each stage."""
+def _levels(run: Path) -> list[tuple[int, int]]:
+    """(first iteration, resolution) of each level."""
     curriculum = read_config(run).curriculum
     starts = accumulate((phase.iterations for phase in curriculum.phases[:-1]), initial=0)
-    return [(start, stage.resolution) for start, stage in zip(starts, curriculum.ladder.stages, strict=True)]
+    return [(start, level.resolution) for start, level in zip(starts, curriculum.schedule.levels, strict=True)]

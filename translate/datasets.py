@@ -20,7 +20,7 @@ from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from models.files import whole_file
+from models.atomic import whole_file
 from translate.pictures import BadPicture, TrainingFile, is_picture_name, training_files
 
 RECORD = "data.json"  # what a run folder calls the description of its training pictures
@@ -149,5 +149,5 @@ def record(run: Path, domains: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def described(dataset: Dataset, pictures: int, left_out: int, digest: str) -> dict[str, Any]:
-    """One domain for `record`. digest: of the pictures as they are learned from; see models.data.Domain."""
+    """One domain for `record`. digest: of the pictures as they are learned from; see models.train.data.ImageArray."""
     return {"from": dataset.shown, "pictures": pictures, "left_out": left_out, "digest": digest}

@@ -3,7 +3,8 @@
 The change is explained, in small windows, by a local affine transform of the source (a guided filter with the source as
 its guide: He & Sun, "Fast Guided Filter", 2015, here with a colour guide and regularised towards the identity). Its
 coefficients are smooth, so they enlarge well, and applied to the full-size picture they follow its every edge. What the
-transform cannot express, which is new texture, is enlarged and added.
+transform cannot express, which is new texture, is enlarged and added: all of it, or its luma alone where colours would
+mottle.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-EPSILON = 0.3  # variance of pixels below which a window counts as flat
+from models.config import Upsampling
+
+REFERENCE = 128  # short side, in pixels, that the radius of Upsampling is meant for
 TILE = 128, 256  # rows and columns of the full size worked on at a time: bounds the memory, changes nothing else
 
 
@@ -33,7 +36,7 @@ def _box_mean(x: Tensor, radius: int) -> Tensor:
     return _averaging(x.shape[-2], radius) @ x @ _averaging(x.shape[-1], radius).T
 
 
-def affine_change(source: Tensor, change: Tensor, radius: int, epsilon: float = EPSILON) -> tuple[Tensor, Tensor]:
+def affine_change(source: Tensor, change: Tensor, radius: int, epsilon: float) -> tuple[Tensor, Tensor]:
     """Fit change ~ A source + b in the windows around every pixel.
 
     source, change: (1, 3, h, w). Returns A (9, h, w), row by row, and b (3, h, w), both averaged over the windows
@@ -67,7 +70,9 @@ def _pieces(matrix: Tensor, length: int) -> Iterator[tuple[slice, slice, Tensor]
         yield slice(start, start + len(piece)), needed, piece[:, needed]
 
 
-def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray[np.uint8]:
+def carry(
+    picture: NDArray[np.uint8], source: Tensor, result: Tensor, upsampling: Upsampling
+) -> NDArray[np.uint8]:
     """Give `picture` the change that leads from `source`, its small copy, to `result`.
 
     picture: (H, W, 3) uint8. source, result: (1, 3, h, w) floats in [-1, 1], the same field of view at any scale.
@@ -75,9 +80,12 @@ def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray
     """
     before = source.float().cpu()
     change = result.float().cpu() - before
-    slopes, offsets = affine_change(before, change, radius=max(1, min(source.shape[-2:]) // 32))
+    radius = max(1, round(upsampling.radius * min(source.shape[-2:]) / REFERENCE))
+    slopes, offsets = affine_change(before, change, radius, upsampling.epsilon)
     slopes = slopes.unflatten(0, (3, 3))  # (out, in, h, w)
     remainder = change[0] - torch.einsum("oihw,ihw->ohw", slopes, before[0]) - offsets
+    gray = remainder.mean(0, keepdim=True)
+    remainder = upsampling.luma * gray + upsampling.chroma * (remainder - gray)
     # For levels of 0..255 in place of [-1, 1]. Enlarging is linear, so all that is added goes together.
     added = 127.5 * (offsets + remainder - slopes.sum(1))
     fields = torch.cat([slopes.flatten(0, 1), added])  # (12, h, w)

@@ -36,7 +36,8 @@ def kid(x: np.ndarray, y: np.ndarray) -> float:
     """Unbiased polynomial MMD^2 between (N, D) features x of the judged pictures and (M, D) features y of the target.
 
     k(a, b) = (a.b / D + 1)^3, the kernel of KID (Binkowski et al. 2018); x and y are first divided by one number, the
-    standard deviation over all N*D values of x. With u = x / std(x), v = y / std(x):
+    standard deviation over all M*D values of y, so that all rows of a table have one kernel. With u = x / std(y),
+    v = y / std(y):
 
         sum_{i != j} k(u_i, u_j) / (N (N-1)) + sum_{i != j} k(v_i, v_j) / (M (M-1)) - 2 sum_{ij} k(u_i, v_j) / (N M)
 
@@ -45,7 +46,7 @@ def kid(x: np.ndarray, y: np.ndarray) -> float:
     if len(x) < 2 or len(y) < 2:
         raise ValueError("KID needs at least two pictures on either side.")
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    scale = x.std() or 1.0
+    scale = y.std() or 1.0
     x, y = x / scale, y / scale
 
     def within(a: np.ndarray) -> float:
@@ -321,10 +322,14 @@ class Direction(Protocol):
     """What `evaluate_folders` needs of a translator."""
 
     name: str
-    digest: str
-    device: torch.device
 
-    def __call__(self, picture: Picture, *, strength: float | None) -> Any:
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def __call__(self, picture: Any, *, strength: float | None) -> Any:
         """Returns something whose `picture` is the translation."""
 
 

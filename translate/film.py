@@ -64,17 +64,22 @@ class Film:
         return target
 
     def made(self, step: int) -> dict[str, object]:
-        """How the picture after `step` steps was made, for its metadata; steps are those taken on every stage."""
-        taken = [frame.stage for frame in self.frames[:step]]
-        stages = range(len(self.translator.config.ladder.stages))
-        steps = "+".join(str(taken.count(stage)) for stage in stages)
+        """How the picture after `step` steps was made, for its metadata; steps are those taken on every level."""
+        taken = [frame.level for frame in self.frames[:step]]
+        levels = range(len(self.translator.config.schedule.levels))
+        steps = "+".join(str(taken.count(level)) for level in levels)
         return {**self.translator.made(strength=self.strength), "steps": steps}
 
     @property
     def bytes(self) -> int:
-        """Memory that the steps take."""
-        held = (part for frame in self.frames for part in (frame.reached, frame.flow) if part is not None)
-        return sum(part.nbytes for part in held) + (self.frames[0].preview.nbytes if self.frames else 0)
+        """Memory that the steps take, also once all of them have been looked at."""
+        if not self.frames:
+            return 0
+        parts = [part for frame in self.frames for part in (frame.source, frame.evidence) if part is not None]
+        shared = {part.data_ptr(): part.nbytes for part in parts}
+        # A gated state is another picture than the one that was reached; it is kept as soon as somebody asks for it.
+        steps = sum(frame.reached.nbytes * (2 if frame.gate else 1) for frame in self.frames)
+        return steps + sum(shared.values()) + self.frames[0].preview.nbytes
 
 
 class Shelf:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from models.checkpoint import write_whole
-from models.langevin import enlarge, focused
-from models.shape import warped
-from translate.bending import bend
+from models.atomic import write_whole
+from models.config import Upsampling
+from models.energy import enlarged
+from models.gate import gate_change, keep_colors
 from translate.detail import carry
 
 GIF_FRAMES = 32  # at most, at even distances: more of them weigh more than they show
@@ -29,36 +29,30 @@ LINGER = 8  # how many frame times the last picture of an animation stays
 class Frame:
     """One step of a chain.
 
-    stage: index of the resolution, coarse first. step: counts from 1 on each stage. energy: of where the chain stands
-    after this step, as the stage's energy sees it; energies of different stages are different functions and do not
-    compare. source, reached: the picture before the chain and where it stands at the stage's resolution, (1, 3, h, w)
-    floats on the [-1, 1] scale. preview: the source as uint8 (H, W, 3), for showing. focus: the ladder's. evidence: how
-    much each pixel of the source counts for it, (1, 1, h, w), where there is a locator. flow: what bends the source so
-    far, (1, 2, h, w), see models/shape.py; None for chains that do not bend.
+    level: index of the resolution, coarse first. step: counts from 1 on each level. energy: of where the chain stands
+    after this step, as the level's energy sees it; energies of different levels are different functions and do not
+    compare. source, reached: the picture before the chain and where it stands at the level's resolution, (1, 3, h, w)
+    floats on the [-1, 1] scale. preview: the source as uint8 (H, W, 3), for showing. gate, keep_color: the schedule's.
+    evidence: how much each pixel of the source counts for the gate, (1, 1, h, w), where there is a probe. upsampling:
+    how the change is carried to the photo.
     """
 
-    stage: int
+    level: int
     step: int
     energy: float
     source: Tensor = field(repr=False)
     reached: Tensor = field(repr=False)
     preview: NDArray[np.uint8] = field(repr=False)
-    focus: float = 0.0
+    gate: float = 0.0
+    keep_color: float = 0.0
     evidence: Tensor | None = field(default=None, repr=False)
-    flow: Tensor | None = field(default=None, repr=False)
-
-    @property
-    def bent(self) -> Tensor:
-        """The source, bent by the flow, (1, 3, h, w): what the change of colours is counted from."""
-        return self.source if self.flow is None else warped(self.source, self.flow)
+    upsampling: Upsampling = field(default_factory=Upsampling, repr=False)
 
     @cached_property
     def state(self) -> Tensor:
-        """The picture after this step, (1, 3, h, w): what was reached, with faint changes dropped; see focused."""
-        counts = self.evidence
-        if counts is not None and self.flow is not None:
-            counts = warped(counts, self.flow)
-        return focused(self.bent, self.reached, self.focus, counts)
+        """The picture after this step, (1, 3, h, w): what was reached, with faint changes dropped; see gate_change."""
+        state = gate_change(self.source, self.reached, self.gate, self.evidence)
+        return keep_colors(self.source, state, self.keep_color)
 
     @cached_property
     def picture(self) -> Image.Image:
@@ -70,23 +64,22 @@ class Frame:
         return Image.fromarray(self.carried(picture))
 
     def carried(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """As `onto`, as an array: shapes first, then colours."""
-        return carry(picture if self.flow is None else bend(picture, self.flow), self.bent, self.state)
+        """As `onto`, as an array."""
+        return carry(picture, self.source, self.state, self.upsampling)
 
 
 def saliency(frames: Sequence[Frame]) -> NDArray[np.float32]:
     """How much each pixel was moved, summed over the steps and averaged over colours: (h, w), on the [-1, 1] scale.
 
-    The generative saliency of CF-EBM (Zhao, Xie, Li, ICLR 2021), at the resolution of the last stage; what coarse
-    stages moved is enlarged and added. Where a chain bends, what moves is the picture at that place: a pixel that turns
-    from ground to ear counts as much as one that is painted so. (1, 1) without frames.
+    The generative saliency of CF-EBM (Zhao, Xie, Li, ICLR 2021), at the resolution of the last level; what coarse
+    levels moved is enlarged and added. (1, 1) without frames.
     """
     if not frames:
         return np.zeros((1, 1), np.float32)
     total = change = torch.zeros_like(frames[0].state)
     for frame in frames:
-        while frame.state.shape != change.shape:  # a stage may have had no steps
-            total, change = enlarge(total), enlarge(change)
+        while frame.state.shape != change.shape:  # a level may have had no steps
+            total, change = enlarged(total), enlarged(change)
         total = total + (frame.state - frame.source - change).abs()
         change = frame.state - frame.source
     return total[0].mean(dim=0).numpy()

@@ -1,7 +1,7 @@
-"""Pictures out of nothing: chains that start at noise on the coarsest stage and run down to pictures, stage by stage.
+"""Pictures out of nothing: chains that start at noise on the coarsest level and run down to pictures, level by level.
 
 Each step goes a part of the way down the slope and lays a little less noise on the picture than it took away
-(Kadkhodaie & Simoncelli, NeurIPS 2021): the noise that is left is read from the slope itself. Between stages the
+(Kadkhodaie & Simoncelli, NeurIPS 2021): the noise that is left is read from the slope itself. Between levels the
 picture is enlarged, and noise is laid on it once more, for the finer stage to make its texture of.
 """
 
@@ -16,9 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.energy import Energy
-from models.langevin import enlarge, slope
-from models.schedule import Ladder
+from models.energy import MultiscaleEnergy, energy_and_grad, enlarged
+from models.schedule import Schedule
 from translate.calibration import SIGMAS, walk
 from translate.restore import needs_noise
 
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
     from translate.engine import Translator
 
 MOST = 256  # pictures a call
-STEPS = (120, 20)  # on the first stage, and on each of the others
+STEPS = (120, 20)  # on the first level, and on each of the others
 SHARE = 0.15  # of the way down that a step goes
 CALM = 0.8  # 0 would keep the noise as it is, 1 lays none on
-START = (0.5, 0.015)  # noise, as shares of the full range: at the start of the first stage, and of the others
+START = (0.5, 0.015)  # noise, as shares of the full range: at the start of the first level, and of the others
 _AT_ONCE = 16
 
 Noise = Callable[[tuple[int, ...]], Tensor]  # a shape without the batch -> standard normal numbers, (B, *shape)
@@ -73,9 +72,9 @@ def check(translator: Translator, count: int = 1) -> int:
     needs_noise(translator.config, translator.name, "make pictures from noise")
     if not 1 <= count <= MOST:
         raise ValueError(f"between 1 and {MOST} pictures can be made at a time, not {count}")
-    ladder = translator.config.ladder
-    walk(translator.config, ladder.finest, SIGMAS[0], translator.name)
-    return -(-count // _AT_ONCE) * (STEPS[0] + STEPS[1] * (len(ladder.stages) - 1))
+    schedule = translator.config.schedule
+    walk(translator.config, schedule.finest, SIGMAS[0], translator.name)
+    return -(-count // _AT_ONCE) * (STEPS[0] + STEPS[1] * (len(schedule.levels) - 1))
 
 
 def noise_of(seeds: Sequence[int]) -> Noise:
@@ -97,26 +96,26 @@ def noise_between(first: int, last: int, angles: Sequence[float]) -> Noise:
 
 
 def sample(
-    energy: Energy, ladder: Ladder, walks: dict[int, Callable[[float], float]], noise: Noise
+    energy: MultiscaleEnergy, schedule: Schedule, walks: dict[int, Callable[[float], float]], noise: Noise,
+    device: torch.device | str = "cpu",
 ) -> Iterator[Tensor]:
-    """The chain: yields the pictures (B, 3, R, R) in [-1, 1] after each step, R growing from stage to stage.
+    """The chain: yields the pictures (B, 3, R, R) in [-1, 1] after each step, R growing from level to level.
 
     walks: resolution -> the length of the way down from noise of a strength; see calibration.walk.
     """
-    device = next(energy.parameters()).device
     x = torch.zeros(())
-    for number, stage in enumerate(ladder.stages):
-        shape = (3, stage.resolution, stage.resolution)
+    for number, level in enumerate(schedule.levels):
+        shape = (3, level.resolution, level.resolution)
         left = torch.tensor(START[min(number, 1)])
         fresh = 2 * left * noise(shape)
-        x = ((enlarge(x).cpu() if number else x) + fresh).clamp(-1, 1).to(device)
+        x = ((enlarged(x).cpu() if number else x) + fresh).clamp(-1, 1).to(device)
         left = left.expand(len(x))
         steps = STEPS[min(number, 1)]
         for step in range(steps):
-            length = torch.tensor([walks[stage.resolution](sigma) for sigma in left.flatten().tolist()], device=device)
-            rest = length.view(-1, 1, 1, 1) * slope(energy.at(stage.resolution), x)[1]
+            length = torch.tensor([walks[level.resolution](sigma) for sigma in left.flatten().tolist()], device=device)
+            rest = length.view(-1, 1, 1, 1) * energy_and_grad(energy.at(level.resolution), x)[1]
             left = rest.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() / 2
-            if step == steps - 1:  # nothing is laid on what the next stage, or somebody's eye, will see
+            if step == steps - 1:  # the last step goes all the way down, and adds no noise
                 x = (x - rest).clamp(-1, 1)
             else:
                 again = math.sqrt((1 - CALM * SHARE) ** 2 - (1 - SHARE) ** 2) * 2 * left
@@ -130,8 +129,8 @@ def sheet(pictures: Sequence[Image.Image], columns: int | None = None, scale: in
     width, height = (side * scale for side in pictures[0].size)
     result = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height), "white")
     for number, picture in enumerate(pictures):
-        enlarged = picture if scale == 1 else picture.resize((width, height), Image.Resampling.LANCZOS)
-        result.paste(enlarged, (number % columns * width, number // columns * height))
+        larger = picture if scale == 1 else picture.resize((width, height), Image.Resampling.LANCZOS)
+        result.paste(larger, (number % columns * width, number // columns * height))
     return result
 
 
@@ -141,9 +140,9 @@ def _pictures(translator: Translator, noise: Noise, watch: Callable[[], None]) -
     def length(resolution: int) -> Callable[[float], float]:
         return lambda sigma: walk(config, resolution, sigma, translator.name)
 
-    walks = {stage.resolution: length(stage.resolution) for stage in config.ladder.stages}
+    walks = {level.resolution: length(level.resolution) for level in config.schedule.levels}
     last = torch.empty(0)
-    for last in sample(translator.energy, config.ladder, walks, noise):  # noqa: B007
+    for last in sample(translator.energy, config.schedule, walks, noise, translator.device):  # noqa: B007
         watch()
     pixels = ((last + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(picture) for picture in pixels]

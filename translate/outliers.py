@@ -2,7 +2,7 @@
 
 The energy alone prefers smooth pictures: a blank one lies deep in the valley where all pictures' noise has been
 removed. So it is also judged whether the energy finds at the picture what it USUALLY finds in its domain, neither more
-nor less (typicality: Nalisnick et al. 2019): for each stage and cell, the cell's part of the energy, and how steep it
+nor less (typicality: Nalisnick et al. 2019): for each level and cell, the cell's part of the energy, and how steep it
 is there and which way. The two, each in its usual spread, are added, the energy with twice the weight.
 """
 
@@ -19,16 +19,16 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.energy import HEAD_RESOLUTION, Energy
-from models.langevin import slope
-from models.schedule import Ladder
+from models.energy import MultiscaleEnergy, energy_and_grad
+from models.schedule import Schedule
+from models.terms.pixels import HEAD_RESOLUTION
 from translate.pictures import Photo, open_picture
 
 if TYPE_CHECKING:
     from translate.engine import Picture, Translator
 
 PERCENTS = (50, 75, 90, 95, 99)  # of training pictures: the marks that verdicts speak of
-OF_A_STAGE = 7 * HEAD_RESOLUTION**2  # statistics
+PER_LEVEL = 7 * HEAD_RESOLUTION**2  # statistics
 ENERGY_COUNTS = 2  # times: it alone speaks against a blend of two pictures, which is usual in all else
 UNUSUAL = 95  # from this mark on a picture counts as an outlier
 
@@ -36,7 +36,7 @@ UNUSUAL = 95  # from this mark on a picture counts as an outlier
 @dataclass(frozen=True)
 class Usual:
     """What is usual. means, spreads: of each statistic. far, energy: mean and spread of how far pictures lie from these
-    means, and of the finest stage's energy. marks: the unusualness that PERCENTS of the pictures do not exceed.
+    means, and of the finest level's energy. marks: the unusualness that PERCENTS of the pictures do not exceed.
     highest: that of the most unusual one. count: of the pictures."""
 
     means: tuple[float, ...]
@@ -86,7 +86,7 @@ class Usual:
         counts twice.
         """
         if rows.shape[1] != len(self.means):
-            raise ValueError("the calibration does not fit the model's ladder")
+            raise ValueError("the calibration does not fit the model's schedule")
         far = distance(rows, np.array(self.means), np.array(self.spreads))
         result: NDArray[np.float64] = (far - self.far[0]) / self.far[1]
         return result + ENERGY_COUNTS * (finest_energy(rows) - self.energy[0]) / self.energy[1]
@@ -102,8 +102,8 @@ def distance(
 
 
 def finest_energy(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The energy of the last stage, from the statistics (N, D) of pictures: (N,)."""
-    result: NDArray[np.float64] = rows[:, -OF_A_STAGE:][:, : HEAD_RESOLUTION**2].mean(axis=1, dtype=np.float64)
+    """The energy of the last level, from the statistics (N, D) of pictures: (N,)."""
+    result: NDArray[np.float64] = rows[:, -PER_LEVEL:][:, : HEAD_RESOLUTION**2].mean(axis=1, dtype=np.float64)
     return result
 
 
@@ -132,32 +132,32 @@ def score(translator: Translator, picture: Picture) -> Verdict:
     rgb = photo.rgb
     if photo.alpha is not None:
         rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), photo.alpha)
-    side = translator.config.ladder.finest
+    side = translator.config.schedule.finest
     square = np.asarray(ImageOps.fit(rgb, (side, side), Image.Resampling.LANCZOS))
     x = (torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1).to(translator.device)
-    far = float(known.judge(statistics(translator.energy, translator.config.ladder, x).cpu().numpy())[0])
-    resolutions = [stage.resolution for stage in translator.config.ladder.stages]
+    far = float(known.judge(statistics(translator.energy, translator.config.schedule, x).cpu().numpy())[0])
+    resolutions = [level.resolution for level in translator.config.schedule.levels]
     with torch.no_grad():
-        energies = {r: round(float(translator.energy(_pooled(x, r), r)), 5) for r in resolutions}
+        energies = {r: round(float(translator.energy.at(r)(_pooled(x, r))), 5) for r in resolutions}
     passed = [percent for percent, mark in zip(PERCENTS, known.marks, strict=True) if far > mark]
     percent = 100 if far > known.highest else max(passed, default=0)
     return Verdict(far, percent, percent >= UNUSUAL, energies, _words(percent, known.count, translator.config.target))
 
 
-def statistics(energy: Energy, ladder: Ladder, x: Tensor) -> Tensor:
-    """What the energy finds at square pictures (B, 3, S, S) in [-1, 1], S the ladder's finest resolution.
+def statistics(energy: MultiscaleEnergy, schedule: Schedule, x: Tensor) -> Tensor:
+    """What the energy finds at square pictures (B, 3, S, S) in [-1, 1], S the schedule's finest resolution.
 
-    For each stage and each of its 4 x 4 cells: the cell's part of the energy, and of the slope in each colour the
-    mean and the logarithm of the mean square. Returns (B, stages x 112).
+    For each level and each of its 4 x 4 cells: the cell's part of the energy, and of the gradient in each colour the
+    mean and the logarithm of the mean square. Returns (B, levels x 112).
     """
     found = []
-    for stage in ladder.stages:
-        small = _pooled(x, stage.resolution)
+    for level in schedule.levels:
+        small = _pooled(x, level.resolution)
         with torch.no_grad():
-            found.append(energy.map(small, stage.resolution).flatten(1))
-        down = slope(energy.at(stage.resolution), small)[1]
+            found.append(energy.map(small, level.resolution).flatten(1))
+        down = energy_and_grad(energy.at(level.resolution), small)[1]
         steepness = F.adaptive_avg_pool2d(down.square(), HEAD_RESOLUTION).clamp(min=1e-20).log()
-        found += [steepness.flatten(1), stage.resolution * F.adaptive_avg_pool2d(down, HEAD_RESOLUTION).flatten(1)]
+        found += [steepness.flatten(1), level.resolution * F.adaptive_avg_pool2d(down, HEAD_RESOLUTION).flatten(1)]
     return torch.cat(found, dim=1)
 
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from models.files import whole_file
+from models.atomic import whole_file
 
 # Pillow warns of large pictures, for which we have our own limit, and of odd metadata, which we read round.
 warnings.filterwarnings("ignore", module=r"PIL\.")

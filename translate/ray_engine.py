@@ -22,13 +22,15 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models.files import remove_leftovers
+from models.atomic import remove_leftovers
+from models.model import Model
 from translate.batch import PAGE, Settings, cores, record, refusals, translate_page
 from translate.engine import Translator
 from translate.plan import Item, Plan, RemoteItem
@@ -75,9 +77,9 @@ def run(
 ) -> Iterator[Outcome]:
     """Carry out a plan, as batch.run does; outcomes come a page at a time, in any order.
 
-    translator: travels to the workers as it is, so that they need not have its file. device: "cpu", one thread of one
-    core for each worker; "cuda", one GPU each; "auto", GPUs where the cluster has any. workers: how many; None as many
-    as the cluster has of these. All of them must see both folders of the plan under the same names, or URLs.
+    translator: its whole model travels to the workers, so that they need not have its file. device: "cpu", one thread
+    of one core for each worker; "cuda", one GPU each; "auto", GPUs where the cluster has any. workers: how many; None
+    as many as the cluster has of these. All of them must see both folders of the plan under the same names, or URLs.
 
     stopped: asked several times a second; once it says so this ends, and the pages in hand are dropped: what of them
     is saved already is found by the next run. step: called for each step of each picture, when its outcome is known.
@@ -118,7 +120,7 @@ class _Worker:
         import ray
 
         torch.set_num_threads(1)
-        self._translator = _moved(ray.get(model[0]), device)
+        self._translator = unpacked(ray.get(model[0]), device)
         self._settings = settings
 
     def __call__(self, row: dict[str, bytes]) -> list[dict[str, bytes]]:
@@ -155,12 +157,19 @@ def _dataset(
 def _shared(translator: Translator) -> ObjectRef:
     import ray
 
-    return ray.put(_moved(translator, "cpu"))
+    return ray.put(packed(translator))
 
 
-def _moved(translator: Translator, device: str) -> Translator:
-    config, name, digest = translator.config, translator.name, translator.digest
-    return Translator(translator.energy, config, name=name, digest=digest, device=torch.device(device))
+def packed(translator: Translator) -> tuple[bytes, str, str]:
+    """A whole model as it travels: the content of its file, its name and its digest."""
+    return translator.model.to_bytes(), translator.name, translator.digest
+
+
+def unpacked(travelled: tuple[bytes, str, str], device: str) -> Translator:
+    """The inverse of `packed`, on a device."""
+    content, name, digest = travelled
+    # The digest is that of the file that the model came from: a model that was never saved has none.
+    return Translator(replace(Model.from_bytes(content), digest=digest).to(torch.device(device)), name)
 
 
 def _outcomes(dataset: Dataset, stopped: Callable[[], bool]) -> Iterator[Outcome]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from models.files import remove_leftovers
+from models.atomic import remove_leftovers
 from translate.pictures import BadPicture, is_picture_name
 
 MAX_FILE = 512 * 2**20  # bytes of a picture, which are to be fetched before its pixels can be counted

@@ -21,15 +21,15 @@ from torch.nn import functional as F
 from translate import __version__
 from translate.calibration import walk
 from translate.pictures import BadPicture, Photo, open_picture
-from translate.slope import slope_anywhere
+from translate.tiled_grad import tiled_grad
 
 if TYPE_CHECKING:
-    from models.checkpoint import ModelConfig
+    from models.config import ModelConfig
     from translate.engine import Picture, Translator
 
 LOUDEST = 0.5  # noise beyond it leaves nothing to restore
 QUIETEST = 0.003  # less than one level of 255: nothing to remove
-STEPS = 24  # of a hole's chain on each stage
+STEPS = 24  # of a hole's chain on each level
 SHARE = 0.3  # of the way down that one of them goes
 CONTEXT = 1.0  # how much of its surroundings a hole is filled from, in sizes of the hole, on each side
 
@@ -69,9 +69,9 @@ def _down(translator: Translator, y: Tensor, level: float) -> Tensor:
     What is coarser than the model's pictures is taken from the same step on a copy of half the size, in which the noise
     is half as strong.
     """
-    finest = translator.config.ladder.finest
+    finest = translator.config.schedule.finest
     length = walk(translator.config, finest, level, translator.name)
-    restored = (y - length * slope_anywhere(translator.energy, y, finest)).clamp(-1, 1)
+    restored = (y - length * tiled_grad(translator.energy, y, finest)).clamp(-1, 1)
     if min(y.shape[-2:]) < 2 * finest or level < 2 * QUIETEST:
         return restored
     size = y.shape[-2:]
@@ -108,16 +108,16 @@ def check(translator: Translator, sigma: float | None = None) -> None:
             f"sigma is a share of the full range, above 0 and up to {LOUDEST:g} (0.1: 26 levels of 255), not {sigma:g}"
         )
     needs_noise(translator.config, translator.name, "restore pictures")
-    walk(translator.config, translator.config.ladder.finest, 0.1, translator.name)
+    walk(translator.config, translator.config.schedule.finest, 0.1, translator.name)
 
 
-def needs_noise(config: ModelConfig, name: str, deed: str) -> None:
+def needs_noise(config: ModelConfig, name: str, task: str) -> None:
     """Raises ValueError for a model that translates: its energy has never seen noise, and it tells its own domain from
     another one no better than chance."""
     if config.source is not None:
         raise ValueError(
             f"{name} translates {config.source} to {config.target}; "
-            f"it takes a model trained without a source folder to {deed}"
+            f"it takes a model trained without a source folder to {task}"
         )
 
 
@@ -144,7 +144,7 @@ def _fill(translator: Translator, part: NDArray[np.uint8], missing: NDArray[np.b
     config = translator.config
     height, width = missing.shape
     x: Tensor | None = None
-    for resolution in (stage.resolution for stage in config.ladder.stages):  # beyond them it gets worse, not finer
+    for resolution in (level.resolution for level in config.schedule.levels):  # beyond them it gets worse, not finer
         scale = resolution / min(height, width)
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
         known, hole = _scaled(part, missing, size)
@@ -152,7 +152,7 @@ def _fill(translator: Translator, part: NDArray[np.uint8], missing: NDArray[np.b
         x = torch.where(hole, before, known)
         length = SHARE * walk(config, resolution, 0, translator.name)  # the shortest of the measured ones
         for _ in range(STEPS):
-            down = slope_anywhere(translator.energy, x.to(translator.device), resolution).cpu()
+            down = tiled_grad(translator.energy, x.to(translator.device), resolution).cpu()
             x = torch.where(hole, (x - length * down).clamp(-1, 1), known)
     assert x is not None
     whole = Image.fromarray(_bytes(x)).resize((width, height), Image.Resampling.BICUBIC)
@@ -239,6 +239,6 @@ def _image(x: Tensor) -> Image.Image:
     return Image.fromarray(_bytes(x))
 
 
-def _made(translator: Translator, deed: str, **settings: object) -> dict[str, object]:
+def _made(translator: Translator, task: str, **settings: object) -> dict[str, object]:
     model = {"model": translator.name, "digest": translator.digest}
-    return {"deed": deed, **model, **settings, "version": __version__}
+    return {"task": task, **model, **settings, "version": __version__}

@@ -7,15 +7,12 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from torch.nn import functional as F
 
 from translate.frames import Frame
 
 if TYPE_CHECKING:
-    from models.energy import Energy
     from translate.engine import Result
 
 # Ten even samples of matplotlib's inferno (van der Walt & Smith, CC0): equal steps look equally large, and lightness
@@ -65,31 +62,20 @@ def overlay(picture: NDArray[np.uint8], levels: NDArray[np.floating]) -> Image.I
     return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
 
 
-@torch.no_grad()
-def energy_map(energy: Energy, state: torch.Tensor, resolution: int) -> NDArray[np.float32]:
-    """What each cell of a picture adds to its energy: (1, 3, h, w) in [-1, 1] at a resolution -> (rows, columns).
-
-    High where the picture does not look like the target domain. A cell is resolution / 4 pixels wide, though what the
-    network sees from it is wider.
-    """
-    cell = resolution // 4
-    height, width = state.shape[-2:]
-    rows, columns = -(-height // cell), -(-width // cell)
-    padded = F.pad(state, (0, columns * cell - width, 0, rows * cell - height), mode="replicate")
-    device = next(energy.parameters()).device
-    return energy.map(padded.to(device), resolution)[0].cpu().numpy()
-
-
 def energy_fall(result: Result) -> NDArray[np.float32]:
-    """How far the energy fell in each cell, (rows, columns): from the source to the end of the chain, stages added.
+    """How far the energy fell in each place, (rows, columns): from the source to the end of the chain, levels added.
 
     Below 0 where it rose. (1, 1) without frames. Levels of the energy map itself say less: they differ from place to
-    place in any picture, far more than a chain changes them on the last stage.
+    place in any picture, far more than a chain changes them on the last level.
     """
-    ends = {frame.stage: frame for frame in result.frames}
+    ends = {frame.level: frame for frame in result.frames}
     energy_map = result.translator.energy_map
-    falls = [energy_map(end.source, stage) - energy_map(end.state, stage) for stage, end in ends.items()]
-    return np.sum(falls, axis=0, dtype=np.float32) if falls else np.zeros((1, 1), np.float32)
+    falls = [energy_map(end.source, level) - energy_map(end.state, level) for level, end in ends.items()]
+    if not falls:
+        return np.zeros((1, 1), np.float32)
+    height, width = falls[-1].shape
+    same = [np.asarray(Image.fromarray(fall).resize((width, height), Image.Resampling.BILINEAR)) for fall in falls]
+    return np.sum(same, axis=0, dtype=np.float32)
 
 
 def explain(result: Result, target: str = "the target") -> Image.Image:
@@ -106,7 +92,7 @@ def explain(result: Result, target: str = "the target") -> Image.Image:
         panels += [
             (heat(pixels, moved), "how far each pixel moved", ("0", f"{hottest(moved) / 2:.0%} of the full range")),
             (overlay(pixels, fall / (most or 1.0)), f"where it came nearer to {target}", ("no nearer", "most")),
-            (_curve(result.frames, (2 * PANEL + _GAP, before.height)), "energy after each step, stage by stage", None),
+            (_curve(result.frames, (2 * PANEL + _GAP, before.height)), "energy after each step, level by level", None),
         ]
     return _sheet(panels, columns=3)
 
@@ -155,9 +141,9 @@ def _curve(frames: Sequence[Frame], size: tuple[int, int]) -> Image.Image:
     draw = ImageDraw.Draw(drawing)
     places = np.linspace(8, width - 8, len(frames))
     room = {"first": float(width), "last": float(width)}  # what the numbers further right have left
-    for stage in sorted({frame.stage for frame in frames}, reverse=True):
-        x = [float(place) for place, frame in zip(places, frames, strict=True) if frame.stage == stage]
-        energies = [frame.energy for frame in frames if frame.stage == stage]
+    for stage in sorted({frame.level for frame in frames}, reverse=True):
+        x = [float(place) for place, frame in zip(places, frames, strict=True) if frame.level == stage]
+        energies = [frame.energy for frame in frames if frame.level == stage]
         high, low = max(energies), min(energies)
         y = [2 * _LINE + (high - e) / (high - low or 1.0) * max(1, height - 4 * _LINE) for e in energies]
         points = list(zip(x, y, strict=True))
@@ -191,8 +177,8 @@ def energy_curve(frames: Sequence[Frame], chosen: int, names: Sequence[str]) -> 
     width, height, top, bottom, side = 340, 200, 16, 32, 14
     wide = width / len(names)
     drawn = []
-    for stage in sorted({frame.stage for frame in frames}):
-        places = [n for n, frame in enumerate(frames) if frame.stage == stage]
+    for stage in sorted({frame.level for frame in frames}):
+        places = [n for n, frame in enumerate(frames) if frame.level == stage]
         energies = np.array([frames[n].energy for n in places])
         span = float(np.ptp(energies)) or 1.0
         x = stage * wide + np.linspace(side, wide - side, len(places))

@@ -63,7 +63,7 @@ def before_and_after(translator: Translator, example: Path, side: int) -> tuple[
     """A photo cut to 3 : 2, its longer side `side` px, and what becomes of it."""
     with Image.open(example) as picture:
         before = ImageOps.fit(picture.convert("RGB"), (side, side * 2 // 3))
-    return before, translator(before, size=translator.config.working // (1 if side > CARD else 2)).picture
+    return before, translator(before, size=translator.config.schedule.finest // (1 if side > CARD else 2)).picture
 
 
 def _photos(kind: str, samples: Path, borrowed: Mapping[str, Path]) -> list[Path]:

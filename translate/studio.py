@@ -21,7 +21,6 @@ from models.schedule import MAX_STRENGTH
 from translate.engine import Translator
 from translate.film import Film, Shelf, pack
 from translate.frames import Frame, saliency
-from translate.judge import Judge
 from translate.pictures import BadPicture, Photo, open_picture
 from translate.saliency import heat
 from translate.turns import Place, Turns
@@ -75,7 +74,6 @@ class Studio:
         if not self.translators:
             raise ValueError("there is no model that translates; name one")
         self.folder = folder
-        self._judges = {name: Judge.load(name, t.digest) for name, t in self.translators.items()}
 
         def run(direction: str, photo: Photo, strength: float | None) -> Iterator[Frame]:
             yield from self.translators[direction].frames(photo, strength=strength)
@@ -156,6 +154,11 @@ class Studio:
         """Raises BadPicture for a photo that cannot be translated."""
         self._alone(open_picture, source, max_pixels=MAX_PIXELS)
 
+    def accepts(self, source: Path, direction: str) -> bool | None:
+        """Whether the photo looks like what the direction starts from; None where its model cannot tell."""
+        translator = self._translator(direction)
+        return self._alone(lambda: translator.accepts(open_picture(source, max_pixels=MAX_PIXELS)))
+
     def judge(self, source: Path, direction: str) -> str:
         """One sentence where the photo does not look like what the direction starts from, else nothing."""
         self._translator(direction)
@@ -234,15 +237,13 @@ class Studio:
 
     def _advice(self, direction: str, photo: Photo) -> str:
         """One sentence where the photo does not look like what the direction starts from, else nothing."""
-        judge = self._judges[direction]
-        if judge is None or self._alone(judge.accepts, photo.rgb):
+        translator = self.translators[direction]
+        if self._alone(translator.accepts, photo) is not False:
             return ""
-        source = self.translators[direction].config.source
-        others = [(name, other) for name, other in self._judges.items() if other is not None]
-        fitting = [name for name, other in others if self._alone(other.accepts, photo.rgb)]
-        words = [f"{t.config.source} to {t.config.target}" for t in map(self.translators.__getitem__, fitting)]
+        fitting = [t for t in self.translators.values() if self._alone(t.accepts, photo)]
+        words = [f"{t.config.source} to {t.config.target}" for t in fitting]
         hint = f" Perhaps {' or '.join(words)} suits it better." if words else ""
-        return f"This does not look like {source}: expect little.{hint}"
+        return f"This does not look like {translator.config.source}: expect little.{hint}"
 
     def _film(self, source: Path, translator: Translator, strength: float | None, stop: Event) -> Film:
         film = Film(source, translator, strength)

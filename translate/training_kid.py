@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.data import Domain
+from models.train.data import ImageArray
 from translate.evaluate import kid
 from translate.squeeze import SqueezeFeatures, nearby_features
 
@@ -34,7 +34,7 @@ def features_at_hand(file: Path | None, device: torch.device | str) -> SqueezeFe
         return SqueezeFeatures.load(file, device)
 
 
-def training_kid(target: Domain, size: int, features: SqueezeFeatures) -> Callable[[Tensor], float] | None:
+def training_kid(target: ImageArray, size: int, features: SqueezeFeatures) -> Callable[[Tensor], float] | None:
     """A function: pictures (N, 3, size, size) in [-1, 1] -> SqueezeNet-KID x100 against the first target pictures.
 
     None where the domain has but one picture, too few for a KID; NaN where N is 1.

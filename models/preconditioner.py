@@ -1,0 +1,47 @@
+"""The preconditioner of a chain: which changes of a picture come easily.
+
+A network's gradient by the pixels is rough: followed as it is, it paints speckle. Multiplied by a symmetric positive
+operator P it still leads downhill, and smoothly (Sobolev gradients: Neuberger, 1997). P acts in luma and chroma apart,
+each as a sum over scales,
+
+    P g = sum over (s, w) of w * s * B_s^T B_s g,
+
+where B_s averages over s x s windows: B_s^T B_s is a convolution with a tent. Colours of real things change slowly over
+a picture: coarse chroma leaves no rainbow noise.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Scales = tuple[tuple[int, float], ...]  # (window in pixels, weight)
+
+# Rows: luma and two directions of chroma, orthonormal.
+LUMA_CHROMA = torch.tensor([[3**-0.5] * 3, [2**-0.5, -(2**-0.5), 0.0], [6**-0.5, 6**-0.5, -2 * 6**-0.5]])
+
+
+def precondition(gradient: Tensor, luma: Scales, chroma: Scales) -> Tensor:
+    """P times a gradient (B, 3, H, W). Without scales for either, the gradient itself."""
+    if not luma and not chroma:
+        return gradient
+    axes = LUMA_CHROMA.to(gradient)
+    parts = torch.einsum("oc,bchw->bohw", axes, gradient)
+    smooth = torch.cat([multiscale(parts[:, :1], luma), multiscale(parts[:, 1:], chroma)], 1)
+    return torch.einsum("oc,bohw->bchw", axes, smooth)
+
+
+def multiscale(x: Tensor, scales: Scales) -> Tensor:
+    """The sum over scales of weight * window * tent-smoothed x, (B, C, H, W). Zero without scales."""
+    total = torch.zeros_like(x)
+    for window, weight in scales:
+        total = total + weight * (x if window == 1 else window * tent(x, window))
+    return total
+
+
+def tent(x: Tensor, window: int) -> Tensor:
+    """B^T B x: means over window x window squares, zero beyond the border, averaged over those around each pixel."""
+    for sides, pad in (((window, 1), (0, 0, window - 1, window - 1)), ((1, window), (window - 1, window - 1, 0, 0))):
+        x = F.avg_pool2d(F.avg_pool2d(F.pad(x, pad), sides, 1), sides, 1)
+    return x

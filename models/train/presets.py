@@ -1,0 +1,118 @@
+"""Ready-made trainings: things on the trunk, coarse to fine, and the energies from scratch of the paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from models.config import Upsampling
+from models.preconditioner import Scales
+from models.schedule import Level, Schedule
+from models.terms.pixels import PixelConfig
+from models.terms.votes import VotesConfig
+from models.train.curriculum import Curriculum, Phase, TrainingConfig
+
+RESOLUTIONS = (64, 128, 256)
+
+# Windows in pixels of each level: every level adds what is finer than the one before could show.
+_LUMA: Scales = ((2, 0.15), (4, 0.7), (8, 1.0), (16, 0.5))
+# Colours change over a sixteenth to an eighth of a picture, whatever the level.
+_CHROMA: dict[int, Scales] = {64: ((4, 1.0), (8, 1.0)), 128: ((8, 1.0), (16, 1.0)), 256: ((16, 1.0), (32, 1.0))}
+_FAINT_CHROMA: dict[int, Scales] = {64: ((8, 0.05),), 128: ((16, 0.05),), 256: ((32, 0.05),)}
+
+
+def things(finest: int = 128, seed: int = 0, shapes: bool = False, gate: float = 0.25) -> TrainingConfig:
+    """One kind of thing into another, on the trunk: `finest` 64, 128 or 256 px. Raises ValueError for others.
+
+    shapes: for things that differ in shape more than in colour, such as faces: longer chains, with little colour.
+    gate: how firmly the ground is kept, see gate.gate_change.
+    """
+    _check(finest)
+    steps = {64: 16, 128: 16, 256: 8} if shapes else {64: 8, 128: 14, 256: 6}
+    levels = tuple(
+        Level(
+            resolution, steps=steps[resolution], step_size=0.0, step_rms=0.035 if shapes else 0.03, luma=_LUMA,
+            chroma=(_FAINT_CHROMA if shapes else _CHROMA)[resolution], smoothing=0.05, jitter=2,
+        )
+        for resolution in RESOLUTIONS if resolution <= finest
+    )  # fmt: skip
+    phase = Phase(iterations=160, batch=8, learning_rate=4e-4, r1_weight=0.5 if shapes else 0.3)
+    iterations = {64: 120, 128: 160, 256: 120}
+    return TrainingConfig(
+        VotesConfig(resolutions=tuple(level.resolution for level in levels)),
+        Curriculum(
+            Schedule(levels, white_point=1.05, gate=0.0 if shapes else gate),
+            tuple(replace(phase, iterations=iterations[level.resolution]) for level in levels),
+        ),
+        seed=seed,
+        white_point=1.15,
+        sheet_every=40,
+        upsampling=Upsampling(luma=1.0, chroma=0.0, radius=5, epsilon=0.1),
+    )
+
+
+def _check(finest: int) -> None:
+    if finest not in RESOLUTIONS:
+        raise ValueError(f"there are presets for 64, 128 and 256 px, not {finest}")
+
+
+# From scratch -------------------------------------------------------------------------------------------------------
+
+# A step moves a pixel of a fine picture less than one of a coarse picture, whose gradient sums up many; larger steps
+# there make up for a part of it.
+_STEP_SIZES = {16: 8.0, 32: 8.0, 64: 16.0, 128: 32.0, 256: 64.0}
+_CHAIN_STEPS = {16: 6, 32: 10, 64: 4, 128: 4, 256: 4}
+_CHAIN_PHASES = {
+    16: Phase(iterations=400, batch=32, learning_rate=1e-3),
+    32: Phase(iterations=1200, batch=16, learning_rate=7e-4),
+    64: Phase(iterations=300, batch=16, learning_rate=2e-4),
+    128: Phase(iterations=300, batch=8, learning_rate=1e-4),
+    256: Phase(iterations=2000, batch=8, learning_rate=1e-4),
+}
+_DENOISING_STEPS = {16: 6, 32: 5, 64: 4, 128: 4, 256: 4}
+# The way back from noise is learned without a game between two players: it gets better for as long as it goes on.
+_DENOISING_PHASES = {
+    16: Phase(iterations=7000, batch=32, learning_rate=1e-3),
+    32: Phase(iterations=3500, batch=16, learning_rate=7e-4),
+    64: Phase(iterations=2500, batch=16, learning_rate=5e-4),
+    128: Phase(iterations=2500, batch=8, learning_rate=5e-4),
+    256: Phase(iterations=2500, batch=8, learning_rate=5e-4),
+}
+
+
+def from_scratch(finest: int = 128, seed: int = 0) -> TrainingConfig:
+    """The paper's own setting, without a trunk: chains from source pictures, or from noise, contrasted with targets."""
+    _check(finest)
+    resolutions = [r for r in _STEP_SIZES if r <= finest]
+    levels = tuple(Level(r, steps=_CHAIN_STEPS[r], step_size=_STEP_SIZES[r]) for r in resolutions)
+    # R1 weighs the energy that a step gains at first order: step size x slope^2.
+    phases = tuple(replace(_CHAIN_PHASES[r], r1_weight=0.25 * _STEP_SIZES[r]) for r in resolutions)
+    return TrainingConfig(
+        PixelConfig(coarsest=16, finest=finest),
+        Curriculum(Schedule(levels, white_point=1.01), phases),
+        loss="contrastive",
+        seed=seed,
+        r1_every=4,
+        ema=0.995,
+        bfloat16_up_to=128,
+    )
+
+
+def denoiser(finest: int = 128, seed: int = 0) -> TrainingConfig:
+    """The way back from noise, without a trunk: for restoring, generating and judging pictures."""
+    _check(finest)
+    resolutions = [r for r in _STEP_SIZES if r <= finest]
+    # A chain of the schedule's length goes twice as far as one step back to the clean picture. That way is learned in
+    # pixels: a white point so far off leaves mirror coordinates no different from them.
+    levels = tuple(
+        Level(r, steps=_DENOISING_STEPS[r], step_size=_STEP_SIZES[r],
+              denoise_scale=_DENOISING_STEPS[r] * _STEP_SIZES[r] / 2)
+        for r in resolutions
+    )  # fmt: skip
+    return TrainingConfig(
+        PixelConfig(coarsest=16, finest=finest, width=32),
+        Curriculum(Schedule(levels, white_point=10.0), tuple(_DENOISING_PHASES[r] for r in resolutions)),
+        loss="denoising",
+        seed=seed,
+        ema=0.998,
+        sheet_every=500,
+    )
