@@ -64,29 +64,30 @@ DIRECTIONS = {
 class AtUse:
     """How the chain of a finished training is set for use. All by level, coarse first.
 
-    size, luma, chroma: what its step sizes and the weights of its luma and chroma are multiplied by. Long steps on the
-    coarse level change what a picture shows; short ones on the fine level leave less texture behind. checkpoint: the
-    one to take in the place of the last model.
+    size, luma, chroma, window: what its step sizes, the weights of its luma and chroma, and the windows of its chroma
+    are multiplied by. Long steps on the coarse level change what a picture shows; short ones on the fine level leave
+    less texture behind. checkpoint: the one to take in the place of the last model.
     """
 
     steps: tuple[int, int]
     size: tuple[float, float] = (1.0, 1.0)
     luma: tuple[float, float] = (1.0, 1.0)
     chroma: tuple[float, float] = (1.0, 1.0)
+    window: tuple[int, int] = (1, 1)
     gate: float = 0.25
     checkpoint: str = ""
 
     def of(self, number: int, level: Level) -> Level:
         """A level of a finished training, set for use."""
         luma = tuple((window, self.luma[number] * weight) for window, weight in level.luma)
-        chroma = tuple((window, self.chroma[number] * weight) for window, weight in level.chroma)
+        chroma = tuple((self.window[number] * window, self.chroma[number] * weight) for window, weight in level.chroma)
         size = self.size[number] * level.step_size
         return replace(level, steps=self.steps[number], step_size=size, luma=luma, chroma=chroma)
 
 
 # Chosen by eye on some twenty test pictures a direction, none of them shown to a panel.
 AT_USE = {
-    "apple2orange": AtUse((30, 36), luma=(0.3, 0.6), chroma=(1.5, 1.5)),
+    "apple2orange": AtUse((30, 30), luma=(0.1, 0.4), chroma=(0.8, 0.8), window=(2, 2)),
     "orange2apple": AtUse((12, 40), chroma=(0.4, 1.0)),
     "cat2dog": AtUse((65, 16), size=(1.7, 0.3), gate=0.2, checkpoint="000900"),
     "dog2cat": AtUse((60, 16), size=(2.0, 0.3), gate=0.2, checkpoint="001000"),
