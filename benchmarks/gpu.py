@@ -28,7 +28,7 @@ from PIL import Image
 
 from models.gate import SIDE, fit_probe
 from models.model import Model
-from models.registry import FILE_NAME
+from models.names import FILE_NAME
 from models.schedule import Level
 from models.terms.trunk import load_trunk
 from models.train.curriculum import Curriculum, Phase, TrainingConfig

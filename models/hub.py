@@ -33,7 +33,7 @@ from huggingface_hub.utils import logging as hub_logging
 
 from models.errors import BadModel
 from models.model import MAX_BYTES, load_config
-from models.registry import FILE_NAME
+from models.names import FILE_NAME
 
 CARD = "README.md"
 PATIENCE = 8.0  # seconds for the first answer; the client itself would try for 23 where no name is resolved

@@ -26,7 +26,7 @@ from models.config import FORMAT, EnergyConfig, ModelConfig
 from models.errors import BadModel
 from models.fingerprint import fingerprint
 from models.gate import DomainProbe
-from models.registry import FILE_NAME
+from models.names import FILE_NAME
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
 from models.terms.statistics import StatisticsConfig, StatisticsEnergy

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.errors import BadModel
+from models.names import FILE_NAME, SUFFIX
 
-FILE_NAME = "model.safetensors"  # what a run folder and a Hub repository call their model
 SHIPPED = Path(__file__).parent / "weights"
 CARDS = Path(__file__).parent / "cards"
-SUFFIX = ".safetensors"
 
 
 def shipped() -> list[str]:

@@ -16,7 +16,8 @@ from models import hub
 from models.errors import BadModel
 from models.hub import HubError, cached, commit_of, fetch, parse_name, pull, pulled, push
 from models.model import digest
-from models.registry import FILE_NAME, card, locate
+from models.names import FILE_NAME
+from models.registry import card, locate
 from tests.fake_hub import TOKEN, FakeHub, fake_hub, point_client
 
 NAME = parse_name("me/mine")

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from cli import app
 from models.model import digest
-from models.registry import FILE_NAME
+from models.names import FILE_NAME
 from tests.fake_hub import FakeHub, fake_hub, point_client
 from translate.cards import CURVES, FIGURES, SHEET, write_card
 

@@ -16,7 +16,7 @@ from huggingface_hub import ModelCardData
 from models.config import ModelConfig
 from models.hub import CARD, HubName
 from models.model import Model, digest
-from models.registry import FILE_NAME
+from models.names import FILE_NAME
 from models.terms.statistics import StatisticsConfig
 from models.train.run_dir import CONFIG, LOG, SAMPLES, Log
 from models.train.trainer import TrainingConfig, read_config

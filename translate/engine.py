@@ -19,7 +19,8 @@ from torch import Tensor
 from models.config import ModelConfig
 from models.energy import pooled
 from models.model import Energy, Model
-from models.registry import FILE_NAME, locate
+from models.names import FILE_NAME
+from models.registry import locate
 from models.sampling import ChainState, pyramid, sample, shared_noise
 from models.schedule import Schedule
 from models.terms.pixels import HEAD_RESOLUTION, PixelConfig

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.registry import FILE_NAME
+from models.names import FILE_NAME
 from models.train.curriculum import TrainingConfig
 from models.train.data import ImageArray
 from models.train.distributed import World, init_distributed

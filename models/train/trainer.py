@@ -27,7 +27,7 @@ from models.errors import BadModel, Diverged
 from models.gate import DomainProbe, fit_probe, gate_change
 from models.losses import LossTerms, adversarial_loss, denoising_loss
 from models.model import Energy, Model, build, load_state, save_state
-from models.registry import FILE_NAME
+from models.names import FILE_NAME
 from models.sampling import follow, pyramid, sample, shared_noise, uniform_start
 from models.schedule import Schedule
 from models.terms.perceptual import PerceptualEnergy
