@@ -85,7 +85,7 @@ class AtUse:
         return replace(level, steps=self.steps[number], step_size=size, luma=luma, chroma=chroma)
 
 
-# Chosen by eye on some twenty test pictures a direction, none of them shown to a panel.
+# Found by eye on test pictures that no panel saw; panels chose among a few, see docs/experiments.md.
 AT_USE = {
     "apple2orange": AtUse((30, 30), luma=(0.1, 0.4), chroma=(0.8, 0.8), window=(2, 2)),
     "orange2apple": AtUse((12, 40), chroma=(0.4, 1.0)),

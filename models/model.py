@@ -164,7 +164,7 @@ class Model:
         energy, probe = build(config.energy), None
         if config.probe:
             probe = DomainProbe(load_trunk())
-            probe.load_state_dict(_part(tensors, PROBE))
+            probe.load_state_dict(part(tensors, PROBE))
         energy.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(PROBE)})
         return cls(energy.eval().requires_grad_(False), config, probe, digest)
 
@@ -239,7 +239,8 @@ def _skeleton(config: ModelConfig) -> dict[str, Tensor]:
     return parts
 
 
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from models.preconditioner import Scales
@@ -129,12 +128,3 @@ class Schedule:
             return replace(level, steps=count, step_size=level.step_size * ratio, step_rms=rms)
 
         return replace(self, levels=tuple(map(fitted, self.levels)))
-
-
-def scales_at(resolution: int, scales: Scales, reference: int = 128) -> Scales:
-    """Preconditioner scales that were found at `reference` px, for another resolution; windows below 1 px fall out."""
-    found: dict[int, float] = {}
-    for window, weight in scales:
-        here = max(1, math.floor(window * resolution / reference))
-        found[here] = found.get(here, 0.0) + weight
-    return tuple(sorted(found.items()))

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from models.schedule import Level, Schedule, scales_at
+from models.schedule import Level, Schedule
 from models.terms.pixels import PixelConfig
 from models.terms.votes import VotesConfig
 from models.train.curriculum import Curriculum, Phase, TrainingConfig, config_from_dict
@@ -86,13 +86,6 @@ def test_the_levels_up_to_a_resolution() -> None:
 def test_impossible_settings_are_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(ValueError):
         wrong()
-
-
-def test_scales_follow_the_resolution_and_keep_their_weight() -> None:
-    found = ((2, 0.5), (4, 1.0), (16, 0.3))
-    assert scales_at(128, found) == found
-    assert scales_at(256, found) == ((4, 0.5), (8, 1.0), (32, 0.3))
-    assert scales_at(32, found) == ((1, 1.5), (4, 0.3))
 
 
 def test_beta_rises_over_the_first_half_of_a_phase_and_the_first_phase_has_none() -> None:

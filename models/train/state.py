@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from models.model import part
+
 State = dict[str, Tensor]
 
 
@@ -43,8 +45,3 @@ def restore(
 def without_random(state: Mapping[str, Tensor]) -> State:
     """The state but for the random numbers: the same batches would lead to the same end."""
     return {name: value for name, value in state.items() if not name.startswith("random.")}
-
-
-def part(state: Mapping[str, Tensor], prefix: str) -> State:
-    """The tensors whose names begin so, by the rest of their names."""
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -26,7 +26,7 @@ from models.energy import EnergyFn
 from models.errors import BadModel, Diverged
 from models.gate import DomainProbe, fit_probe, gate_change
 from models.losses import LossTerms, adversarial_loss, denoising_loss
-from models.model import Energy, Model, build, load_state, save_state
+from models.model import Energy, Model, build, load_state, part, save_state
 from models.names import FILE_NAME
 from models.sampling import follow, pyramid, sample, shared_noise, uniform_start
 from models.schedule import Schedule
@@ -41,7 +41,7 @@ from models.train.data import ImageArray
 from models.train.distributed import SINGLE, World
 from models.train.guard import KEPT, Guard
 from models.train.run_dir import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Progress, write_sheet
-from models.train.state import capture, part, restore, without_random
+from models.train.state import capture, restore, without_random
 
 SHOWN = 8  # pictures on a sample sheet
 JUDGED = 64  # pictures that KID is measured on
