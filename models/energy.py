@@ -52,4 +52,4 @@ def pooled(x: Tensor, factor: int) -> Tensor:
 
 def enlarged(x: Tensor, factor: int = 2) -> Tensor:
     """(B, C, H, W) -> (B, C, H * factor, W * factor), bilinear."""
-    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+    return x if factor == 1 else F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)

@@ -7,14 +7,18 @@ each as a sum over scales,
     P g = sum over (s, w) of w * s * B_s^T B_s g,
 
 where B_s averages over s x s windows: B_s^T B_s is a convolution with a tent. Colours of real things change slowly over
-a picture: coarse chroma leaves no rainbow noise.
+a picture: coarse chroma leaves no rainbow noise. In the place of tents, chroma may be averaged by any other symmetric
+positive operator, such as a guided filter.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from models.windows import touching, within
 
 Scales = tuple[tuple[int, float], ...]  # (window in pixels, weight)
 
@@ -22,26 +26,29 @@ Scales = tuple[tuple[int, float], ...]  # (window in pixels, weight)
 LUMA_CHROMA = torch.tensor([[3**-0.5] * 3, [2**-0.5, -(2**-0.5), 0.0], [6**-0.5, 6**-0.5, -2 * 6**-0.5]])
 
 
-def precondition(gradient: Tensor, luma: Scales, chroma: Scales) -> Tensor:
-    """P times a gradient (B, 3, H, W). Without scales for either, the gradient itself."""
+Smoothing = Callable[[Tensor, int], Tensor]  # (B, C, H, W) and a window -> the same, averaged over the window
+
+
+def precondition(gradient: Tensor, luma: Scales, chroma: Scales, smooth_chroma: Smoothing | None = None) -> Tensor:
+    """P times a gradient (B, 3, H, W). Without scales for either, the gradient itself. smooth_chroma: tent by default."""
     if not luma and not chroma:
         return gradient
     axes = LUMA_CHROMA.to(gradient)
     parts = torch.einsum("oc,bchw->bohw", axes, gradient)
-    smooth = torch.cat([multiscale(parts[:, :1], luma), multiscale(parts[:, 1:], chroma)], 1)
+    colour = multiscale(parts[:, 1:], chroma, smooth_chroma or tent)
+    smooth = torch.cat([multiscale(parts[:, :1], luma), colour], 1)
     return torch.einsum("oc,bohw->bchw", axes, smooth)
 
 
-def multiscale(x: Tensor, scales: Scales) -> Tensor:
-    """The sum over scales of weight * window * tent-smoothed x, (B, C, H, W). Zero without scales."""
+def multiscale(x: Tensor, scales: Scales, smooth: Smoothing | None = None) -> Tensor:
+    """The sum over scales of weight * window * smoothed x, (B, C, H, W). Zero without scales."""
+    smooth = smooth or tent
     total = torch.zeros_like(x)
     for window, weight in scales:
-        total = total + weight * (x if window == 1 else window * tent(x, window))
+        total = total + weight * (x if window == 1 else window * smooth(x, window))
     return total
 
 
 def tent(x: Tensor, window: int) -> Tensor:
     """B^T B x: means over window x window squares, zero beyond the border, averaged over those around each pixel."""
-    for sides, pad in (((window, 1), (0, 0, window - 1, window - 1)), ((1, window), (window - 1, window - 1, 0, 0))):
-        x = F.avg_pool2d(F.avg_pool2d(F.pad(x, pad), sides, 1), sides, 1)
-    return x
+    return within(touching(x, window), window) / window**4

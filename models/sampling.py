@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from models.energy import EnergyFn, energy_and_grad, enlarged, pooled
-from models.preconditioner import precondition
+from models.guided import GuidedFilter
+from models.preconditioner import Smoothing, precondition
 from models.schedule import Level, Schedule
 
 NoiseFn = Callable[[Tensor], Tensor]  # a tensor -> standard normal noise that fits it
@@ -86,15 +87,24 @@ def sample(
             change = x if sources is None else x - sources[number - 1]
             x = enlarged(change) if sources is None else (sources[number] + enlarged(change)).clamp(-1, 1)
         energy, momentum = energy_at(level.resolution), Momentum(level)
+        smooth = _along_edges(level, sources[number]) if sources is not None and level.guide else None
         for index in range(level.steps):
             energies, gradient = smoothed_grad(energy, x, level, noise, generator)
-            z = mirror(x, schedule.white_point) - momentum.step(precondition(gradient, level.luma, level.chroma), index)
+            z = mirror(x, schedule.white_point) - momentum.step(
+                precondition(gradient, level.luma, level.chroma, smooth), index
+            )
             if level.temperature:
                 z = z + level.temperature * noise(z)
             x = inverse_mirror(z, schedule.white_point).clamp(-1, 1)
             for hook in hooks:
                 x = hook(x, level.resolution)
             yield ChainState(x, energies, level.resolution, index)
+
+
+def _along_edges(level: Level, source: Tensor) -> Smoothing:
+    """Windows of the level's chroma that end where the source has an edge: colours must not spill from a fruit."""
+    filters = {window: GuidedFilter(source, window, level.guide) for window, _ in level.chroma}
+    return lambda x, window: filters[window](x)
 
 
 def smoothed_grad(

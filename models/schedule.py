@@ -18,7 +18,8 @@ class Level:
     scale: training sets the step size so that a new chain's steps are this long, and no step goes further than twice
     as far; 0 leaves steps as they come. momentum: 0 for plain steps; above, each step has RMS step_rms, falling to 0.3
     of it along the level, in the direction of a running mean of gradients with this decay. luma, chroma: scales of the
-    preconditioner in pixels of this level. smoothing: sigma of the fresh noise that a gradient is taken at, on the
+    preconditioner in pixels of this level. guide: epsilon of the guided filter that spreads chroma along the source's
+    edges, see guided.GuidedFilter; 0 for plain windows. smoothing: sigma of the fresh noise that a gradient is taken at, on the
     [-1, 1] scale. jitter: pixels that it is shifted by at most, at random. temperature: sigma of the Langevin noise of
     a step, in mirror coordinates. denoise_scale: for energies that learned to denoise, how far down the gradient a
     noisy picture's clean one lies (Tweedie's formula); 0 for others.
@@ -31,6 +32,7 @@ class Level:
     momentum: float = 0.0
     luma: Scales = ()
     chroma: Scales = ()
+    guide: float = 0.0
     smoothing: float = 0.0
     jitter: int = 0
     temperature: float = 0.0
@@ -41,7 +43,7 @@ class Level:
             raise ValueError("a level's resolution, steps and jitter are whole numbers")
         for name, low, high in (
             ("resolution", 8, 1024), ("steps", 0, 1000), ("step_size", 0, 1e6), ("step_rms", 0, 1),
-            ("momentum", 0, 0.99), ("smoothing", 0, 1), ("jitter", 0, 16), ("temperature", 0, 1),
+            ("momentum", 0, 0.99), ("guide", 0, 10), ("smoothing", 0, 1), ("jitter", 0, 16), ("temperature", 0, 1),
             ("denoise_scale", 0, 1e5),
         ):  # fmt: skip
             if not low <= getattr(self, name) <= high:

@@ -156,11 +156,28 @@ def test_the_trunk_is_shared_and_no_part_of_what_is_saved() -> None:
     assert sum(p.numel() for p in energy.parameters()) < 20_000
 
 
+def test_the_trunk_may_see_coarser_levels_enlarged() -> None:
+    """At 64 px both levels see features of one size; enlarged pictures have one energy on both, but for the pixels."""
+    config = replace(VOTES, seen_at=64)
+    assert [config.magnification(resolution) for resolution in (32, 64)] == [2, 1]
+    energy, x = votes_energy(config), random_pictures(2, 32)
+    large = F.interpolate(x, scale_factor=2, mode="bilinear")
+    seen = energy.embed(x, 32)
+    for h, expected in zip(seen[1:], energy.trunk(large, config.taps), strict=True):
+        torch.testing.assert_close(h, expected)
+    term = energy.term(32)
+    torch.testing.assert_close(
+        energy(x, 32) - term.pixels(x).mean((1, 2, 3)),
+        energy.term(32)(large, seen[1:]) - 4 * term.pixels(large).mean((1, 2, 3)),
+    )
+    assert energy.map(x, 32).shape[-2:] == energy.map(large, 64).shape[-2:]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"resolutions": ()}, {"resolutions": (16,)}, {"resolutions": (32, 128)}, {"resolutions": (64, 32)}, {"taps": ()},
      {"taps": (4, 2)}, {"taps": (2, 2)}, {"taps": (16,)}, {"taps": (-1,)}, {"width": 0}, {"width": 513},
-     {"pixel_width": 2}],
+     {"pixel_width": 2}, {"seen_at": -1}, {"seen_at": 1024}],
 )  # fmt: skip
 def test_impossible_shapes_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):

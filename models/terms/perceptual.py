@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.energy import EnergyFn, pooled
+from models.energy import EnergyFn, enlarged, pooled
 from models.terms.spectral import LearnedGain, spectral_norm
 from models.terms.trunk import Trunk
 from models.terms.votes import MEASURED, Votes, VotesConfig
@@ -58,7 +58,7 @@ class PerceptualEnergy(nn.Module):
 
     @torch.no_grad()
     def map(self, x: Tensor, resolution: int) -> Tensor:
-        return self.term(resolution).map(x, self.trunk(x, self.config.taps))
+        return self.term(resolution).map(x, self._features(x, resolution))
 
     def term(self, resolution: int) -> Votes:
         """The Votes of one resolution."""
@@ -77,7 +77,7 @@ class PerceptualEnergy(nn.Module):
         """Standardise features by those of training pictures (B, 3, S, S), S the finest resolution."""
         for resolution in self.resolutions:
             small = [pooled(batch, self.resolutions[-1] // resolution) for batch in batches]
-            self.term(resolution).measure([self.trunk(batch, self.config.taps) for batch in small])
+            self.term(resolution).measure([self._features(batch, resolution) for batch in small])
 
     def spectral_normalised(self) -> PerceptualEnergy:
         """Put spectral norm on every convolution, for training, and a learned gain on the last one of each head."""
@@ -93,8 +93,12 @@ class PerceptualEnergy(nn.Module):
         found: list[Tensor] = []
         for level, _ in self._faded(resolution, beta):
             at_level = pooled(x, resolution // level)
-            found += [at_level, *self.trunk(at_level, self.config.taps)]
+            found += [at_level, *self._features(at_level, level)]
         return found
+
+    def _features(self, x: Tensor, resolution: int) -> list[Tensor]:
+        """The trunk's features of a level's pictures."""
+        return self.trunk(enlarged(x, self.config.magnification(resolution)), self.config.taps)
 
     def _faded(self, resolution: int, beta: float) -> list[tuple[int, float]]:
         """The levels that an energy is made of, and their weights."""

@@ -23,12 +23,17 @@ PIXEL_REDUCTION = 8  # pixels a place of the pixel network's map is wide
 
 @dataclass(frozen=True)
 class VotesConfig:
-    """Shape of the heads: one set per resolution. taps: blocks of the trunk, ascending. width: of the heads."""
+    """Shape of the heads: one set per resolution. taps: blocks of the trunk, ascending. width: of the heads.
+
+    seen_at: side in pixels that pictures of coarser levels are enlarged to for the trunk, which knows things by their
+    size; 0 for not at all.
+    """
 
     resolutions: tuple[int, ...] = (64, 128)
     taps: tuple[int, ...] = (2, 4, 10, 15)
     width: int = 64
     pixel_width: int = 32
+    seen_at: int = 0
     kind: Literal["votes"] = "votes"
 
     def __post_init__(self) -> None:
@@ -40,6 +45,12 @@ class VotesConfig:
             raise ValueError(f"taps must be blocks of the trunk, ascending within 0..{LAST}")
         if not (1 <= self.width <= 512 and 4 <= self.pixel_width <= 256):
             raise ValueError("the widths of votes must lie within 1..512, those of the pixel network within 4..256")
+        if not 0 <= self.seen_at <= 512:
+            raise ValueError("the trunk can see pictures at up to 512 px")
+
+    def magnification(self, resolution: int) -> int:
+        """How many times larger the trunk sees the pictures of one level."""
+        return max(1, self.seen_at // resolution)
 
     def up_to(self, resolution: int) -> VotesConfig:
         """Without what is finer than `resolution` px."""
@@ -55,6 +66,7 @@ class Votes(nn.Module):
     def __init__(self, config: VotesConfig, resolution: int) -> None:
         super().__init__()
         self.taps, self.resolution = config.taps, resolution
+        self.side = resolution * config.magnification(resolution)  # of square pictures, as the trunk sees them
         channels = [SHAPES[tap].outputs for tap in config.taps]
         self.heads = nn.ModuleList(_head(c, config.width) for c in channels)
         self.pixels = _pixel_network(config.pixel_width)
@@ -82,7 +94,7 @@ class Votes(nn.Module):
         for number, (tap, head, h) in enumerate(zip(self.taps, self.heads, features, strict=True)):
             mean, deviation = self.get_buffer(f"mean{number}"), self.get_buffer(f"deviation{number}")
             standardised = (h - mean.view(1, -1, 1, 1)) / deviation.view(1, -1, 1, 1)
-            found.append((head(standardised)[:, 0], (self.resolution / SHAPES[tap].reduction) ** 2))
+            found.append((head(standardised)[:, 0], (self.side / SHAPES[tap].reduction) ** 2))
         found.append((self.pixels(x)[:, 0], (self.resolution / PIXEL_REDUCTION) ** 2))
         return found
 
