@@ -7,8 +7,8 @@ each as a sum over scales,
     P g = sum over (s, w) of w * s * B_s^T B_s g,
 
 where B_s averages over s x s windows: B_s^T B_s is a convolution with a tent. Colours of real things change slowly over
-a picture: coarse chroma leaves no rainbow noise. In the place of tents, chroma may be averaged by any other symmetric
-positive operator, such as a guided filter.
+a picture: coarse chroma leaves no rainbow noise. In the place of tents, any other symmetric positive
+operator may average, such as a guided filter.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ LUMA_CHROMA = torch.tensor([[3**-0.5] * 3, [2**-0.5, -(2**-0.5), 0.0], [6**-0.5,
 Smoothing = Callable[[Tensor, int], Tensor]  # (B, C, H, W) and a window -> the same, averaged over the window
 
 
-def precondition(gradient: Tensor, luma: Scales, chroma: Scales, smooth_chroma: Smoothing | None = None) -> Tensor:
-    """P times a gradient (B, 3, H, W). Without scales for either, the gradient itself. smooth_chroma: tent by default."""
+def precondition(gradient: Tensor, luma: Scales, chroma: Scales, smooth: Smoothing | None = None) -> Tensor:
+    """P times a gradient (B, 3, H, W). Without scales for either, the gradient itself. smooth: tent by default."""
     if not luma and not chroma:
         return gradient
     axes = LUMA_CHROMA.to(gradient)
     parts = torch.einsum("oc,bchw->bohw", axes, gradient)
-    colour = multiscale(parts[:, 1:], chroma, smooth_chroma or tent)
-    smooth = torch.cat([multiscale(parts[:, :1], luma), colour], 1)
-    return torch.einsum("oc,bohw->bchw", axes, smooth)
+    smoothed = torch.cat([multiscale(parts[:, :1], luma, smooth), multiscale(parts[:, 1:], chroma, smooth)], 1)
+    return torch.einsum("oc,bohw->bchw", axes, smoothed)
 
 
 def multiscale(x: Tensor, scales: Scales, smooth: Smoothing | None = None) -> Tensor:

@@ -102,8 +102,9 @@ def sample(
 
 
 def _along_edges(level: Level, source: Tensor) -> Smoothing:
-    """Windows of the level's chroma that end where the source has an edge: colours must not spill from a fruit."""
-    filters = {window: GuidedFilter(source, window, level.guide) for window, _ in level.chroma}
+    """Windows that end where the source has an edge: colours must not spill from a fruit."""
+    windows = {window for window, _ in (*level.luma, *level.chroma) if window > 1}
+    filters = {window: GuidedFilter(source, window, level.guide) for window in windows}
     return lambda x, window: filters[window](x)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,3 +20,34 @@ def within(x: Tensor, window: int) -> Tensor:
         total = F.pad(x.cumsum(dim), (0, 0, 1, 0) if dim == 2 else (1, 0))
         x = total.narrow(dim, window, total.shape[dim] - window) - total.narrow(dim, 0, total.shape[dim] - window)
     return x
+
+
+class Grid:
+    """Places `spacing` px apart on pictures of one size, with a linear interpolation between them.
+
+    like: a picture (..., H, W). `enlarged` is the transpose of `reduced`, times spacing^2.
+    """
+
+    def __init__(self, like: Tensor, spacing: int) -> None:
+        self._spacing = spacing
+        self._weights = [_linear(size, spacing).to(like) for size in like.shape[-2:]]
+
+    def reduced(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, h, w): averages around the places, zero beyond the border."""
+        if self._spacing == 1:
+            return x
+        down, across = self._weights
+        return (down.T @ x @ across) / self._spacing**2
+
+    def enlarged(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, H, W), linear."""
+        if self._spacing == 1:
+            return x
+        down, across = self._weights
+        return down @ x @ across.T
+
+
+def _linear(size: int, spacing: int) -> Tensor:
+    """(size, places): the weight of each place at each pixel. Rows sum to 1."""
+    places = spacing * torch.arange((size - 1 + spacing - 1) // spacing + 1, dtype=torch.float64)
+    return (1 - (torch.arange(size)[:, None] - places).abs() / spacing).clamp(min=0)
