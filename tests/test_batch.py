@@ -26,11 +26,12 @@ from typer.testing import CliRunner, Result
 from cli import app
 from models.atomic import remove_leftovers, whole_file
 from tests.test_pictures import PRIMARIES, encode, full_exif, rainbow, rgb_profile
-from translate import Translator, batch
-from translate.batch import Settings, Shelves, Stopped, record, run, standing, survey, translate_group
-from translate.pictures import BadPicture, how_made, is_whole, open_picture, picture_size, save_picture
-from translate.plan import Item, Plan, make_plan
-from translate.report import Outcome, Report, Summary, printable
+from translate import Translator
+from translate.folders import run as batch
+from translate.folders.plan import Item, Plan, make_plan
+from translate.folders.report import Outcome, Report, Summary, printable
+from translate.folders.run import Settings, Shelves, Stopped, record, run, standing, survey, translate_group
+from translate.images.read import BadPicture, how_made, is_whole, open_picture, picture_size, save_picture
 
 ROOT = Path(__file__).parents[1]
 MANY = 30

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from translate import pictures
-from translate.pictures import (
+from translate.images import read as pictures
+from translate.images.read import (
     BadPicture,
     Photo,
     Source,
@@ -630,14 +630,14 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_import_is_light() -> None:
-    done = run_python("import sys, translate.pictures; print({'torch', 'gradio', 'typer'} & set(sys.modules))")
+    done = run_python("import sys, translate.images.read; print({'torch', 'gradio', 'typer'} & set(sys.modules))")
     assert done.stdout.strip() == "set()"
 
 
 def test_pillow_says_nothing_over_our_heads(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png_by_hand((10_000, 10_000), 1, 0, BOMB))
     (tmp_path / "b.png").write_bytes(encode(corner(), "PNG", exif=b"Exif\0\0II*\0rubbish"))
-    code = f"from translate.pictures import *; print(read_training_folder({str(tmp_path)!r}, 8)[1])"
+    code = f"from translate.images.read import *; print(read_training_folder({str(tmp_path)!r}, 8)[1])"
     done = run_python(code)
     assert "bomb" in done.stdout
     assert done.stderr == ""

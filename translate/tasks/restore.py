@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate import __version__
-from translate.calibration import walk
-from translate.pictures import BadPicture, Photo, open_picture
-from translate.tiled_grad import tiled_grad
+from translate.images.read import BadPicture, Photo, open_picture
+from translate.tasks.calibration import walk
+from translate.tasks.tiled_grad import tiled_grad
 
 if TYPE_CHECKING:
     from models.config import ModelConfig
-    from translate.engine import Picture, Translator
+    from translate.pipeline import Picture, Translator
 
 LOUDEST = 0.5  # noise beyond it leaves nothing to restore
 QUIETEST = 0.003  # less than one level of 255: nothing to remove

@@ -3,7 +3,7 @@
 fsspec finds the file system by the protocol of the URL; credentials, addresses, connections and what is tried again
 are that file system's own business, by its own variables and files.
 
-A file comes whole or not at all onto this disk, where pictures.py opens it, and goes up in one piece: in an object
+A file comes whole or not at all onto this disk, where images/read.py opens it, and goes up in one piece: in an object
 store nobody sees half of it. Nothing that is said of a place tells what its URL may hold of passwords and tokens.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from models.atomic import remove_leftovers
-from translate.pictures import BadPicture, is_picture_name
+from translate.images.read import BadPicture, is_picture_name
 
 MAX_FILE = 512 * 2**20  # bytes of a picture, which are to be fetched before its pixels can be counted
 _BLOCK = 1 << 20

@@ -25,8 +25,8 @@ from models.sampling import ChainState, pyramid, sample, shared_noise
 from models.schedule import Schedule
 from models.terms.pixels import HEAD_RESOLUTION, PixelConfig
 from translate import __version__
-from translate.frames import Frame, saliency
-from translate.pictures import Photo, open_picture
+from translate.images.read import Photo, open_picture
+from translate.trajectory import Frame, saliency
 
 Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | Photo
 
@@ -57,12 +57,12 @@ class Result:
 
     @cached_property
     def saliency(self) -> NDArray[np.float32]:
-        """How much each pixel of the working copy was moved along the chain, (h, w); see frames.saliency."""
+        """How much each pixel of the working copy was moved along the chain, (h, w); see trajectory.saliency."""
         return saliency(self.frames)
 
     @cached_property
     def energy_maps(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What each cell of source and result adds to the energy of the last level; see saliency.energy_map.
+        """What each cell of source and result adds to the energy of the last level; see Translator.energy_map.
 
         Both (rows, columns), comparable with each other; (1, 1) without frames.
         """
@@ -76,7 +76,7 @@ class Translator:
     """One direction, ready to translate.
 
     Calls from several threads do not disturb each other, but gain nothing unless torch is held to fewer threads than
-    there are cores, as translate/batch.py does.
+    there are cores, as translate/folders/run.py does.
     """
 
     def __init__(self, model: Model, name: str) -> None:

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from models.config import ModelConfig
 from models.energy import MultiscaleEnergy, energy_and_grad
 from models.schedule import Schedule
-from translate.outliers import Usual, statistics
+from translate.tasks.typicality import Usual, statistics
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # of noise, as shares of the full range from black to white
 FEWEST = 16  # pictures: with fewer of them nothing can be called usual

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from translate.squeeze import SqueezeFeatures, as_tensor, nearby_features
+from translate.metrics.features import SqueezeFeatures, as_tensor, nearby_features
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -388,7 +388,7 @@ def read_folder(folder: Path, size: int, say: Callable[[str], None]) -> Mapping[
 
     Raises BadPicture if there is no such folder, ValueError if there is no picture in it.
     """
-    from translate.pictures import BadPicture, list_pictures, open_picture
+    from translate.images.read import BadPicture, list_pictures, open_picture
 
     pictures: dict[str, Picture] = {}
     found = list_pictures(folder)

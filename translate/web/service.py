@@ -18,12 +18,12 @@ from typing import ParamSpec, TypeVar
 from PIL import Image
 
 from models.schedule import MAX_STRENGTH
-from translate.engine import Translator
-from translate.film import Film, Shelf, pack
-from translate.frames import Frame, saliency
-from translate.pictures import BadPicture, Photo, open_picture
-from translate.saliency import heat
-from translate.turns import Place, Turns
+from translate.explain import heat
+from translate.images.read import BadPicture, Photo, open_picture
+from translate.pipeline import Translator
+from translate.trajectory import Frame, saliency
+from translate.web.fifo_queue import Place, Turns
+from translate.web.trajectory_cache import Film, Shelf, pack
 
 MAX_PIXELS = 25_000_000  # of a visitor's photo: 100 MB while it is worked on
 MAX_PICTURES = 24  # of one visitor at a time

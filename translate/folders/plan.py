@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from translate.pictures import is_picture_name, saved_format
-from translate.remote import Remote, holds, place, protocol
+from translate.folders.remote import Remote, holds, place, protocol
+from translate.images.read import is_picture_name, saved_format
 
 Format = Literal["keep", "png", "jpeg", "webp"]
 _SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
@@ -29,7 +29,7 @@ class Item:
 
 @dataclass(frozen=True)
 class RemoteItem:
-    """An Item of which one file or both lie elsewhere; staging.py makes an Item of it when its turn comes."""
+    """An Item of which one file or both lie elsewhere; remote_cache.py makes an Item of it when its turn comes."""
 
     source: Path | Remote
     target: Path | Remote

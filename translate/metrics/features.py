@@ -31,7 +31,7 @@ TAPS = {1: 64, 4: 128, 7: 256, 9: 384, 10: 384, 11: 512, 12: 512}
 
 
 # Beside a checkout of the project, where its own figures were made.
-NEARBY = Path(__file__).parents[2] / "shared" / "weights" / "squeezenet1_1_features.npz"
+NEARBY = Path(__file__).parents[3] / "shared" / "weights" / "squeezenet1_1_features.npz"
 
 
 def nearby_features() -> Path | None:

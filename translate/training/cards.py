@@ -20,8 +20,8 @@ from models.names import FILE_NAME
 from models.terms.statistics import StatisticsConfig
 from models.train.run_dir import CONFIG, LOG, SAMPLES, Log
 from models.train.trainer import TrainingConfig, read_config
-from translate.datasets import RECORD
-from translate.training import PAINTED, training_config
+from translate.training.datasets import RECORD
+from translate.training.fit import PAINTED, training_config
 
 FIGURES = "figures.json"  # what `evaluate --json` printed, in a run folder
 CURVES, SHEET = "curves.png", "samples.png"

@@ -1,6 +1,6 @@
 """A plan carried out on Ray: on the cores or GPUs of one machine or many, a model and a process for each.
 
-What becomes of a picture is decided by batch.py here too: the plan is cut into the same pages, each goes to a worker
+What becomes of a picture is decided by run.py here too: the plan is cut into the same pages, each goes to a worker
 whole and through `translate_page` there. Ray keeps the workers busy, and starts one anew that is lost; its page is
 then tried again, by the rule of every rerun: what is finished is skipped. What has no outcome even then is tried once
 more, each picture alone, so that one that kills its worker takes no other with it.
@@ -31,11 +31,11 @@ import torch
 
 from models.atomic import remove_leftovers
 from models.model import Model
-from translate.batch import PAGE, Settings, cores, record, refusals, translate_page
-from translate.engine import Translator
-from translate.plan import Item, Plan, RemoteItem
-from translate.remote import make_ready
-from translate.report import Outcome
+from translate.folders.plan import Item, Plan, RemoteItem
+from translate.folders.remote import make_ready
+from translate.folders.report import Outcome
+from translate.folders.run import PAGE, Settings, cores, record, refusals, translate_page
+from translate.pipeline import Translator
 
 if TYPE_CHECKING:
     from ray import ObjectRef

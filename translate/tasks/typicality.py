@@ -22,10 +22,10 @@ from torch.nn import functional as F
 from models.energy import MultiscaleEnergy, energy_and_grad
 from models.schedule import Schedule
 from models.terms.pixels import HEAD_RESOLUTION
-from translate.pictures import Photo, open_picture
+from translate.images.read import Photo, open_picture
 
 if TYPE_CHECKING:
-    from translate.engine import Picture, Translator
+    from translate.pipeline import Picture, Translator
 
 PERCENTS = (50, 75, 90, 95, 99)  # of training pictures: the marks that verdicts speak of
 PER_LEVEL = 7 * HEAD_RESOLUTION**2  # statistics
@@ -125,7 +125,7 @@ def score(translator: Translator, picture: Picture) -> Verdict:
 
     Raises BadPicture, NotCalibrated, and ValueError for a broken calibration.
     """
-    from translate.calibration import usual
+    from translate.tasks.calibration import usual
 
     known = usual(translator.config, translator.name)
     photo = picture if isinstance(picture, Photo) else open_picture(picture)

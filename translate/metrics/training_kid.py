@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from models.train.data import ImageArray
-from translate.evaluate import kid
-from translate.squeeze import SqueezeFeatures, nearby_features
+from translate.metrics.evaluation import kid
+from translate.metrics.features import SqueezeFeatures, nearby_features
 
 TARGETS = 128
 

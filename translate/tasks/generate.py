@@ -18,11 +18,11 @@ from torch import Tensor
 
 from models.energy import MultiscaleEnergy, energy_and_grad, enlarged
 from models.schedule import Schedule
-from translate.calibration import SIGMAS, walk
-from translate.restore import needs_noise
+from translate.tasks.calibration import SIGMAS, walk
+from translate.tasks.restore import needs_noise
 
 if TYPE_CHECKING:
-    from translate.engine import Translator
+    from translate.pipeline import Translator
 
 MOST = 256  # pictures a call
 STEPS = (120, 20)  # on the first level, and on each of the others

@@ -18,7 +18,7 @@ from models.atomic import write_whole
 from models.config import Upsampling
 from models.energy import enlarged
 from models.gate import gate_change, keep_colors
-from translate.detail import carry
+from translate.upsample import carry
 
 GIF_FRAMES = 32  # at most, at even distances: more of them weigh more than they show
 GIF_SIDE = 320  # longest side of an animation's pictures: a GIF of forty larger ones weighs tens of megabytes

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from translate.engine import Translator
-from translate.studio import Studio
+from translate.pipeline import Translator
+from translate.web.service import Studio
 
 # Words that a domain's name may begin with -> what stands for it where there is no picture of it.
 KINDS = {"apple": "🍎", "orange": "🍊", "photo": "📷", "van gogh": "🎨", "cat": "🐱", "dog": "🐶"}

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
-from translate.pictures import BadPicture
-from translate.plan import Item, RemoteItem
-from translate.remote import Remote
-from translate.report import Outcome
+from translate.folders.plan import Item, RemoteItem
+from translate.folders.remote import Remote
+from translate.folders.report import Outcome
+from translate.images.read import BadPicture
 
 
 class Staging:

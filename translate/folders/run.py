@@ -6,10 +6,10 @@ another picture is seen to be so. The digest is that of all the source's bytes: 
 folders are copied, and stay the same when they should not; to read a source takes a hundredth of its translation.
 
 `standing`, `translate_group`, `Shelves`, `translate_page` and the outcomes know nothing of threads; `run` puts them to
-work on the cores of one machine, ray_engine.py on those of many. Which pictures share their forward passes may show in
+work on the cores of one machine, ray.py on those of many. Which pictures share their forward passes may show in
 the last bit of a result, so it follows from the plan alone, a page of it at a time, and not from who works on it.
 
-All work is on files of this machine. What lies elsewhere is fetched when it is looked at, by staging.py, and its
+All work is on files of this machine. What lies elsewhere is fetched when it is looked at, by remote_cache.py, and its
 result is put up with its outcome.
 """
 
@@ -29,8 +29,11 @@ from typing import TypeVar
 
 import torch
 
-from translate.engine import Result, Translator
-from translate.pictures import (
+from translate.folders.plan import Item, Plan, RemoteItem
+from translate.folders.remote import make_ready
+from translate.folders.remote_cache import Staging
+from translate.folders.report import Outcome
+from translate.images.read import (
     MAX_PIXELS,
     BadPicture,
     Photo,
@@ -40,10 +43,7 @@ from translate.pictures import (
     picture_size,
     save_picture,
 )
-from translate.plan import Item, Plan, RemoteItem
-from translate.remote import make_ready
-from translate.report import Outcome
-from translate.staging import Staging
+from translate.pipeline import Result, Translator
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -53,7 +53,7 @@ GROUP_WORKING_PIXELS = 90_000  # on a CPU, where larger groups gain nothing; fou
 ACCELERATOR_GROUPS = 4  # how many times more an accelerator takes
 GROUP_PIXELS = 16_000_000
 PIXELS_IN_FLIGHT = 128_000_000
-PAGE = 64  # how many pictures of the plan may wait for each other; also the least that ray_engine.py hands out
+PAGE = 64  # how many pictures of the plan may wait for each other; also the least that ray.py hands out
 AHEAD = 16  # how many pictures, for each worker, are looked at before it is their turn
 LOOKERS = 4  # threads that do so, and put up results, while a page is worked on
 

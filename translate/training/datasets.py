@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from models.atomic import whole_file
-from translate.pictures import BadPicture, TrainingFile, is_picture_name, training_files
+from translate.images.read import BadPicture, TrainingFile, is_picture_name, training_files
 
 RECORD = "data.json"  # what a run folder calls the description of its training pictures
 HUB = "hf://"

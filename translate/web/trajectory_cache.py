@@ -14,9 +14,9 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
-from translate.engine import Translator
-from translate.frames import Frame, save_gif
-from translate.pictures import can_save, open_picture, save_picture
+from translate.images.read import can_save, open_picture, save_picture
+from translate.pipeline import Translator
+from translate.trajectory import Frame, save_gif
 
 
 @dataclass(eq=False)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from translate.frames import Frame
+from translate.trajectory import Frame
 
 if TYPE_CHECKING:
-    from translate.engine import Result
+    from translate.pipeline import Result
 
 # Ten even samples of matplotlib's inferno (van der Walt & Smith, CC0): equal steps look equally large, and lightness
 # alone tells them apart, for the colour-blind and in print.
@@ -41,7 +41,7 @@ def colours(levels: NDArray[np.floating]) -> NDArray[np.uint8]:
 def heat(picture: NDArray[np.uint8], moved: NDArray[np.float32]) -> Image.Image:
     """The saliency map in colours of heat over the photo in grey.
 
-    picture: (H, W, 3). moved: (h, w), as frames.saliency gives it; its 99th percentile is the hottest colour.
+    picture: (H, W, 3). moved: (h, w), as trajectory.saliency gives it; its 99th percentile is the hottest colour.
     Returns RGB, (W, H).
     """
     return overlay(picture, moved / hottest(moved))

@@ -1,0 +1,1 @@
+"""Image files in and out: every decoding, conversion of color and write passes here."""
