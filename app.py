@@ -33,7 +33,7 @@ from gradio.utils import get_upload_folder
 
 from models.registry import shipped
 from translate.explain import energy_curve
-from translate.images.read import BadPicture
+from translate.images.types import BadPicture
 from translate.web.fifo_queue import Busy
 from translate.web.gallery import Exhibit, exhibit, side_by_side
 from translate.web.service import KEPT, MAX_PICTURES, Batch, Moment, Studio

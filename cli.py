@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.train.run_dir import Progress
     from models.train.trainer import Trainer
     from translate.folders.report import Outcome
-    from translate.images.read import Photo
+    from translate.images.types import Photo
     from translate.pipeline import Result, Translator
     from translate.tasks.restore import Restored
 
@@ -136,7 +136,8 @@ def translate(
     if len(pictures) > 1 and output is not None and output.suffix and not output.is_dir():
         _usage(f"{output.name} is a file name; give a folder for several pictures")
     with _sentences():
-        from translate.images.read import BadPicture, can_save
+        from translate.images.formats import can_save
+        from translate.images.types import BadPicture
 
         for sheet in (strip, saliency):
             if sheet is not None and not can_save(sheet):
@@ -185,7 +186,8 @@ def _present(pictures: list[Path]) -> list[Path]:
 
 def _spare(target: Path, source: Path) -> None:
     """Raises BadPicture where a result would replace what was not made here."""
-    from translate.images.read import BadPicture, how_made
+    from translate.images.metadata import how_made
+    from translate.images.types import BadPicture
 
     if os.path.lexists(target) and target.resolve() != source.resolve() and how_made(target) is None:
         reason = f"{target.name} is there already and was not made by cf-translate; -o names another place"
@@ -211,7 +213,8 @@ def _translate_one(
     bars: Bars,
     total: int,
 ) -> Result:
-    from translate.images.read import open_picture, save_picture
+    from translate.images.read import open_picture
+    from translate.images.write import save_picture
 
     photo = open_picture(path)
     for note in photo.notes:
@@ -225,7 +228,7 @@ def _translate_one(
 
 def _save_extras(result: Result, gif: Path | None, strip: Path | None, saliency: Path | None) -> None:
     from translate.explain import explain
-    from translate.images.read import save_picture
+    from translate.images.write import save_picture
     from translate.trajectory import make_strip, save_gif
 
     for extra in (gif, strip, saliency):
@@ -240,7 +243,7 @@ def _save_extras(result: Result, gif: Path | None, strip: Path | None, saliency:
 
 
 def _make_folder(target: Path) -> None:
-    from translate.images.read import BadPicture
+    from translate.images.types import BadPicture
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -265,7 +268,7 @@ def _print_result(path: Path, target: Path, result: Result, as_json: bool) -> No
 
 
 def _target(path: Path, output: Path | None, model: str) -> Path:
-    from translate.images.read import can_save
+    from translate.images.formats import can_save
 
     suffix = path.suffix if can_save(path) else ".png"
     if output is None:
@@ -327,7 +330,8 @@ def batch(
 
         _model_at_hand(model)
 
-        from translate.folders.run import Settings, run, survey
+        from translate.folders.run import run, survey
+        from translate.folders.settings import Settings
 
         carry_out: Callable[..., Iterator[Outcome]] = run
         if engine == "ray":
@@ -560,7 +564,7 @@ def evaluate(
 ) -> None:
     """Measure a model: realism, domain rate, content, white change; beside untouched and recoloured pictures."""
     with _sentences():
-        from translate.images.read import list_pictures
+        from translate.images.training_set import list_pictures
 
         try:
             curve = [float(part) for part in strengths.split(",")] if strengths else [None]
@@ -610,7 +614,8 @@ def generate_pictures(
 ) -> None:
     """Make pictures from noise, with a model that was trained without a source folder."""
     with _sentences():
-        from translate.images.read import can_save, save_picture
+        from translate.images.formats import can_save
+        from translate.images.write import save_picture
 
         if not can_save(output):
             _usage(f"{output.name} does not end like a picture that can be saved")
@@ -673,7 +678,8 @@ def inpaint_picture(
     if (mask is None) == (box is None):
         _usage("give either --mask or --box")
     with _sentences():
-        from translate.images.read import open_picture, saved_format
+        from translate.images.formats import saved_format
+        from translate.images.read import open_picture
 
         try:
             left, top, right, bottom = (0, 0, 0, 0) if box is None else (int(part) for part in box.split(","))
@@ -693,7 +699,8 @@ def inpaint_picture(
 
 
 def _restorer(model: str, device: str, picture: Path, output: Path) -> tuple[Translator, Photo]:
-    from translate.images.read import can_save, open_picture
+    from translate.images.formats import can_save
+    from translate.images.read import open_picture
 
     if not can_save(output):
         _usage(f"{output.name} does not end like a picture that can be saved")
@@ -707,8 +714,7 @@ def _calibrated(model: str, device: str, task: str) -> Translator:
     """A model that can do what only one that was trained from noise and calibrated can."""
     translator = _translator(model, device)
 
-    from translate.tasks.calibration import usual
-    from translate.tasks.restore import needs_noise
+    from translate.tasks.calibration import needs_noise, usual
 
     needs_noise(translator.config, model, task)
     usual(translator.config, model)  # the name as it was given, for the command that the refusal tells
@@ -716,7 +722,7 @@ def _calibrated(model: str, device: str, task: str) -> Translator:
 
 
 def _save_restored(restored: Restored, source: Path, output: Path, as_json: bool) -> None:
-    from translate.images.read import save_picture
+    from translate.images.write import save_picture
 
     for note in restored.photo.notes:
         _say(f"{source.name}: {note}")
@@ -737,12 +743,12 @@ def score_pictures(
     with _sentences():
         from dataclasses import asdict
 
-        from translate.images.read import BadPicture
+        from translate.images.types import BadPicture
 
         present = _present(pictures)
         translator = _calibrated(model, device, "say how unusual a picture is")
 
-        from translate.tasks.typicality import score
+        from translate.tasks.score import score
 
         failed = len(pictures) - len(present)
         for path in present:
@@ -770,7 +776,7 @@ def calibrate_model(
     """Teach a model what is usual in its domain, for denoise, inpaint, generate and score; kept in its file."""
     with _sentences():
         from models.registry import local, locate
-        from translate.images.read import list_pictures, read_training_folder
+        from translate.images.training_set import list_pictures, read_training_folder
 
         if output is not None and output.suffix != ".safetensors":
             _usage(f"{output.name} must end with .safetensors")
@@ -782,8 +788,7 @@ def calibrate_model(
         from dataclasses import replace
 
         from models.model import Model
-        from translate.tasks.calibration import calibrate
-        from translate.tasks.restore import needs_noise
+        from translate.tasks.calibration import calibrate, needs_noise
 
         loaded = Model.load(place)
         needs_noise(loaded.config, model, "be calibrated")

@@ -55,8 +55,10 @@ def throughput(work: Path, count: int) -> bool:
     """A plain loop of `translate` and `batch` in one process, in turns, and the two commands, in turns."""
     from translate import Translator
     from translate.folders.plan import make_plan
-    from translate.folders.run import Settings, run
-    from translate.images.read import open_picture, save_picture
+    from translate.folders.run import run
+    from translate.folders.settings import Settings
+    from translate.images.read import open_picture
+    from translate.images.write import save_picture
 
     translator = Translator.load(MODEL, "cpu")
     turns = max(1, count // 40)

@@ -115,7 +115,7 @@ def timed_run(engine: str, source: Path, target: Path, workers: int | None) -> f
     from translate.folders import ray as ray_engine
     from translate.folders import run as batch
     from translate.folders.plan import make_plan
-    from translate.folders.run import Settings
+    from translate.folders.settings import Settings
 
     run: Callable[..., Any] = batch.run if engine == "local" else ray_engine.run
     translator = Translator.load(MODEL, "cpu")
@@ -182,7 +182,7 @@ def lose_node(cluster: Any, node: Any, source: Path, target: Path, count: int) -
     from translate import Translator
     from translate.folders import ray as ray_engine
     from translate.folders.plan import make_plan
-    from translate.folders.run import Settings
+    from translate.folders.settings import Settings
 
     def lose() -> None:
         while len(results(target)) < count / 4:
@@ -201,9 +201,11 @@ def model(work: Path, count: int) -> bool:
     """Each part alone, on one core."""
     from translate import Translator
     from translate.folders import ray as ray_engine
+    from translate.folders.existing import record, standing
     from translate.folders.plan import Item, make_plan
-    from translate.folders.run import Settings, record, standing, translate_page
-    from translate.images.read import is_picture_name
+    from translate.folders.run import translate_page
+    from translate.folders.settings import Settings
+    from translate.images.formats import is_picture_name
 
     translator, settings = Translator.load(MODEL, "cpu"), Settings()
     import torch

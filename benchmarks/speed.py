@@ -35,7 +35,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.registry import shipped
 from translate import Translator
-from translate.images.read import open_picture  # noqa: F401  (for the code that peak_mb runs)
 from translate.upsample import carry
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -29,7 +29,7 @@ from models.train.presets import from_scratch
 from models.train.run_dir import LOG, STATE, Log
 from models.train.trainer import Trainer, read_config
 from translate import Translator
-from translate.images.read import read_training_folder
+from translate.images.training_set import read_training_folder
 from translate.metrics.evaluation import Bench
 from translate.metrics.features import SqueezeFeatures, nearby_features
 from translate.metrics.training_kid import training_kid

@@ -24,7 +24,7 @@ from PIL import Image, ImageFilter
 
 from models.energy import energy_and_grad
 from translate import Translator
-from translate.images.read import read_training_folder
+from translate.images.training_set import read_training_folder
 from translate.metrics.features import SqueezeFeatures, as_tensor, nearby_features
 from translate.tasks.calibration import usual
 from translate.tasks.restore import denoise, inpaint

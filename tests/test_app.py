@@ -28,7 +28,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
-from translate.images.read import how_made
+from translate.images.metadata import how_made
 from translate.pipeline import Translator
 from translate.web.fifo_queue import Busy, Turns
 from translate.web.trajectory_cache import safe_name

@@ -13,7 +13,8 @@ from PIL import Image
 
 from models.hub import HubError
 from tests.fake_hub import FakeHub, fake_hub, point_client
-from translate.images.read import BadPicture, read_training_files
+from translate.images.training_set import read_training_files
+from translate.images.types import BadPicture
 from translate.training.datasets import Dataset, open_dataset
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 from torch import is_tensor
 
 from translate.explain import energy_curve, heat
-from translate.images.read import BadPicture, how_made
+from translate.images.metadata import how_made
+from translate.images.types import BadPicture
 from translate.pipeline import Translator
 from translate.trajectory import saliency
 from translate.web.trajectory_cache import Film, Shelf, pack

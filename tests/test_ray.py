@@ -24,7 +24,7 @@ from translate.folders import ray as ray_engine
 from translate.folders import run as batch
 from translate.folders.plan import RemoteItem, make_plan
 from translate.folders.report import Outcome
-from translate.folders.run import Settings
+from translate.folders.settings import Settings
 from translate.images.read import is_whole
 
 needs_ray = pytest.mark.skipif(

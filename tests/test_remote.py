@@ -21,13 +21,13 @@ from huggingface_hub import HfFileSystem
 from tests.fake_hub import fake_hub, point_client
 from tests.test_batch import FAST, command, digests, draw, statuses
 from translate import Translator
-from translate.folders import remote
-from translate.folders import run as batch
+from translate.folders import buckets, remote
 from translate.folders.plan import Item, Plan, make_plan
 from translate.folders.remote import Remote, place
 from translate.folders.report import Outcome
-from translate.folders.run import Settings, run, survey, translate_page
-from translate.images.read import BadPicture
+from translate.folders.run import run, survey, translate_page
+from translate.folders.settings import Settings
+from translate.images.types import BadPicture
 
 
 class Store(MemoryFileSystem):
@@ -391,7 +391,7 @@ def test_stopped_in_the_middle_no_copy_stays(
         return opened(*arguments, **options)
 
     monkeypatch.setattr(Store, "_open", slow)
-    monkeypatch.setattr(batch, "GROUP_WORKING_PIXELS", 1)
+    monkeypatch.setattr(buckets, "GROUP_WORKING_PIXELS", 1)
     outcomes: list[Outcome] = []
     plan = make_plan("store://shop/photos", "store://shop/results")
     for outcome in run(plan, translator, FAST, workers=1, stopped=lambda: len(outcomes) >= 3):

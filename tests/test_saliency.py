@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from cli import app
 from translate import Translator
 from translate.explain import PANEL, _curve, colours, energy_fall, explain, heat, overlay
-from translate.images.read import how_made
+from translate.images.metadata import how_made
 from translate.pipeline import Result
 
 

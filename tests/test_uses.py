@@ -24,8 +24,9 @@ from translate.tasks import tiled_grad as tiles
 from translate.tasks.calibration import NotCalibrated, calibrate, usual, walk
 from translate.tasks.generate import generate, interpolate, sheet
 from translate.tasks.restore import denoise, guess_noise, inpaint
+from translate.tasks.score import score
 from translate.tasks.tiled_grad import tiled_grad
-from translate.tasks.typicality import PERCENTS, Usual, distance, score
+from translate.tasks.typicality import PERCENTS, Usual, distance
 
 
 def pictures(count: int = 20, size: int = 32) -> np.ndarray:

@@ -25,7 +25,8 @@ from models.sampling import ChainState, pyramid, sample, shared_noise
 from models.schedule import Schedule
 from models.terms.pixels import HEAD_RESOLUTION, PixelConfig
 from translate import __version__
-from translate.images.read import Photo, open_picture
+from translate.images.read import open_picture
+from translate.images.types import Photo
 from translate.trajectory import Frame, saliency
 
 Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | Photo

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from translate.folders.remote import Remote, holds, place, protocol
-from translate.images.read import is_picture_name, saved_format
+from translate.images.formats import is_picture_name, saved_format
 
 Format = Literal["keep", "png", "jpeg", "webp"]
 _SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}

@@ -31,10 +31,12 @@ import torch
 
 from models.atomic import remove_leftovers
 from models.model import Model
+from translate.folders.existing import record
 from translate.folders.plan import Item, Plan, RemoteItem
 from translate.folders.remote import make_ready
 from translate.folders.report import Outcome
-from translate.folders.run import PAGE, Settings, cores, record, refusals, translate_page
+from translate.folders.run import PAGE, cores, refusals, translate_page
+from translate.folders.settings import Settings
 from translate.pipeline import Translator
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from models.atomic import remove_leftovers
-from translate.images.read import BadPicture, is_picture_name
+from translate.images.formats import is_picture_name
+from translate.images.types import BadPicture
 
 MAX_FILE = 512 * 2**20  # bytes of a picture, which are to be fetched before its pixels can be counted
 _BLOCK = 1 << 20

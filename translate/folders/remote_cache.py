@@ -11,7 +11,7 @@ from types import TracebackType
 from translate.folders.plan import Item, RemoteItem
 from translate.folders.remote import Remote
 from translate.folders.report import Outcome
-from translate.images.read import BadPicture
+from translate.images.types import BadPicture
 
 
 class Staging:

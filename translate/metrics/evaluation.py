@@ -388,7 +388,9 @@ def read_folder(folder: Path, size: int, say: Callable[[str], None]) -> Mapping[
 
     Raises BadPicture if there is no such folder, ValueError if there is no picture in it.
     """
-    from translate.images.read import BadPicture, list_pictures, open_picture
+    from translate.images.read import open_picture
+    from translate.images.training_set import list_pictures
+    from translate.images.types import BadPicture
 
     pictures: dict[str, Picture] = {}
     found = list_pictures(folder)

@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.config import ModelConfig
 from models.energy import MultiscaleEnergy, energy_and_grad
 from models.schedule import Schedule
-from translate.tasks.typicality import Usual, statistics
+from translate.tasks.typicality import Usual, at_resolution, statistics
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # of noise, as shares of the full range from black to white
 FEWEST = 16  # pictures: with fewer of them nothing can be called usual
@@ -66,6 +65,16 @@ def walk(config: ModelConfig, resolution: int, sigma: float, name: str = "this m
         raise ValueError(f"{name} holds a calibration that this version cannot read") from error
 
 
+def needs_noise(config: ModelConfig, name: str, task: str) -> None:
+    """Raises ValueError for a model that translates: its energy has never seen noise, and it tells its own domain from
+    another one no better than chance."""
+    if config.source is not None:
+        raise ValueError(
+            f"{name} translates {config.source} to {config.target}; "
+            f"it takes a model trained without a source folder to {task}"
+        )
+
+
 def usual(config: ModelConfig, name: str = "this model") -> Usual:
     """What is usual for the model's domain. Raises as `walk` does."""
     walk(config, config.schedule.finest, SIGMAS[0], name)  # says so where there is no calibration
@@ -88,8 +97,3 @@ def _walks(energy: MultiscaleEnergy, schedule: Schedule, x: Tensor, seed: int) -
             lengths.append(max(0.0, float(((noisy - clean) * down).sum() / down.square().sum().clamp(min=1e-12))))
         found[str(level.resolution)] = [float(f"{length:.4g}") for length in lengths]
     return found
-
-
-def at_resolution(x: Tensor, resolution: int) -> Tensor:
-    """Square pictures (B, 3, S, S), average-pooled to a level's resolution."""
-    return x if x.shape[-1] == resolution else F.adaptive_avg_pool2d(x, resolution)

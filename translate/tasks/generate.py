@@ -18,8 +18,7 @@ from torch import Tensor
 
 from models.energy import MultiscaleEnergy, energy_and_grad, enlarged
 from models.schedule import Schedule
-from translate.tasks.calibration import SIGMAS, walk
-from translate.tasks.restore import needs_noise
+from translate.tasks.calibration import SIGMAS, needs_noise, walk
 
 if TYPE_CHECKING:
     from translate.pipeline import Translator

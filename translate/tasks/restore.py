@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate import __version__
-from translate.images.read import BadPicture, Photo, open_picture
-from translate.tasks.calibration import walk
+from translate.images.read import open_picture
+from translate.images.types import BadPicture, Photo
+from translate.tasks.calibration import needs_noise, walk
 from translate.tasks.tiled_grad import tiled_grad
 
 if TYPE_CHECKING:
-    from models.config import ModelConfig
     from translate.pipeline import Picture, Translator
 
 LOUDEST = 0.5  # noise beyond it leaves nothing to restore
@@ -109,16 +109,6 @@ def check(translator: Translator, sigma: float | None = None) -> None:
         )
     needs_noise(translator.config, translator.name, "restore pictures")
     walk(translator.config, translator.config.schedule.finest, 0.1, translator.name)
-
-
-def needs_noise(config: ModelConfig, name: str, task: str) -> None:
-    """Raises ValueError for a model that translates: its energy has never seen noise, and it tells its own domain from
-    another one no better than chance."""
-    if config.source is not None:
-        raise ValueError(
-            f"{name} translates {config.source} to {config.target}; "
-            f"it takes a model trained without a source folder to {task}"
-        )
 
 
 def guess_noise(pixels: NDArray[np.uint8]) -> float:

@@ -1,4 +1,4 @@
-"""How unusual is a picture for the domain of a model? The energy's own answer, in plain words.
+"""What an energy usually finds in its domain, and how far a picture lies from it.
 
 The energy alone prefers smooth pictures: a blank one lies deep in the valley where all pictures' noise has been
 removed. So it is also judged whether the energy finds at the picture what it USUALLY finds in its domain, neither more
@@ -15,22 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.energy import MultiscaleEnergy, energy_and_grad
 from models.schedule import Schedule
 from models.terms.pixels import HEAD_RESOLUTION
-from translate.images.read import Photo, open_picture
 
 if TYPE_CHECKING:
-    from translate.pipeline import Picture, Translator
+    pass
 
 PERCENTS = (50, 75, 90, 95, 99)  # of training pictures: the marks that verdicts speak of
 PER_LEVEL = 7 * HEAD_RESOLUTION**2  # statistics
 ENERGY_COUNTS = 2  # times: it alone speaks against a blend of two pictures, which is usual in all else
-UNUSUAL = 95  # from this mark on a picture counts as an outlier
 
 
 @dataclass(frozen=True)
@@ -107,43 +104,6 @@ def finest_energy(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     return result
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """unusual: the score, 0 for the usual picture, higher is stranger. percent: the highest of PERCENTS of the training
-    pictures that are all less unusual, 0 for none, 100 if all are. outlier: whether that is 95 or more. energies: by
-    resolution; they compare only with the same model's. words: one sentence."""
-
-    unusual: float
-    percent: int
-    outlier: bool
-    energies: Mapping[int, float]
-    words: str
-
-
-def score(translator: Translator, picture: Picture) -> Verdict:
-    """Judge one picture, its middle cut out as a square, as training pictures are.
-
-    Raises BadPicture, NotCalibrated, and ValueError for a broken calibration.
-    """
-    from translate.tasks.calibration import usual
-
-    known = usual(translator.config, translator.name)
-    photo = picture if isinstance(picture, Photo) else open_picture(picture)
-    rgb = photo.rgb
-    if photo.alpha is not None:
-        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), photo.alpha)
-    side = translator.config.schedule.finest
-    square = np.asarray(ImageOps.fit(rgb, (side, side), Image.Resampling.LANCZOS))
-    x = (torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1).to(translator.device)
-    far = float(known.judge(statistics(translator.energy, translator.config.schedule, x).cpu().numpy())[0])
-    resolutions = [level.resolution for level in translator.config.schedule.levels]
-    with torch.no_grad():
-        energies = {r: round(float(translator.energy.at(r)(_pooled(x, r))), 5) for r in resolutions}
-    passed = [percent for percent, mark in zip(PERCENTS, known.marks, strict=True) if far > mark]
-    percent = 100 if far > known.highest else max(passed, default=0)
-    return Verdict(far, percent, percent >= UNUSUAL, energies, _words(percent, known.count, translator.config.target))
-
-
 def statistics(energy: MultiscaleEnergy, schedule: Schedule, x: Tensor) -> Tensor:
     """What the energy finds at square pictures (B, 3, S, S) in [-1, 1], S the schedule's finest resolution.
 
@@ -152,7 +112,7 @@ def statistics(energy: MultiscaleEnergy, schedule: Schedule, x: Tensor) -> Tenso
     """
     found = []
     for level in schedule.levels:
-        small = _pooled(x, level.resolution)
+        small = at_resolution(x, level.resolution)
         with torch.no_grad():
             found.append(energy.map(small, level.resolution).flatten(1))
         down = energy_and_grad(energy.at(level.resolution), small)[1]
@@ -161,17 +121,9 @@ def statistics(energy: MultiscaleEnergy, schedule: Schedule, x: Tensor) -> Tenso
     return torch.cat(found, dim=1)
 
 
-def _pooled(x: Tensor, resolution: int) -> Tensor:
+def at_resolution(x: Tensor, resolution: int) -> Tensor:
+    """Square pictures (B, 3, S, S), average-pooled to a level's resolution."""
     return x if x.shape[-1] == resolution else F.adaptive_avg_pool2d(x, resolution)
-
-
-def _words(percent: int, count: int, target: str) -> str:
-    pictures = f"the {count} training pictures" + (f" ({target})" if target else "")
-    if percent == 100:
-        return f"more unusual than every one of {pictures}"
-    if percent >= 50:
-        return f"more unusual than {percent} % of {pictures}"
-    return f"no more unusual than half of {pictures}"
 
 
 def _short(values: NDArray[np.floating]) -> tuple[float, ...]:

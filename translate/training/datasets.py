@@ -21,7 +21,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from models.atomic import whole_file
-from translate.images.read import BadPicture, TrainingFile, is_picture_name, training_files
+from translate.images.formats import is_picture_name
+from translate.images.training_set import TrainingFile, training_files
+from translate.images.types import BadPicture
 
 RECORD = "data.json"  # what a run folder calls the description of its training pictures
 HUB = "hf://"

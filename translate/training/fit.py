@@ -20,7 +20,7 @@ from models.train.presets import denoiser, from_scratch, things
 from models.train.run_dir import STATE
 from models.train.style import fit_style, style_schedule
 from models.train.trainer import Trainer, read_config
-from translate.images.read import read_training_files
+from translate.images.training_set import read_training_files
 from translate.metrics.training_kid import features_at_hand, training_kid
 from translate.pipeline import pick_device
 from translate.training.datasets import Dataset, described, open_dataset, record

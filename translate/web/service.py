@@ -19,7 +19,8 @@ from PIL import Image
 
 from models.schedule import MAX_STRENGTH
 from translate.explain import heat
-from translate.images.read import BadPicture, Photo, open_picture
+from translate.images.read import open_picture
+from translate.images.types import BadPicture, Photo
 from translate.pipeline import Translator
 from translate.trajectory import Frame, saliency
 from translate.web.fifo_queue import Place, Turns

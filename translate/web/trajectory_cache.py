@@ -14,7 +14,9 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
-from translate.images.read import can_save, open_picture, save_picture
+from translate.images.formats import can_save
+from translate.images.read import open_picture
+from translate.images.write import save_picture
 from translate.pipeline import Translator
 from translate.trajectory import Frame, save_gif
 
