@@ -1,4 +1,4 @@
-"""The web page: python app.py, or cf-translate app. Layout and words only; translate/studio.py does the work."""
+"""The web page: python app.py, or cf-translate app. Layout and words only; translate/web/service.py does the work."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ import gradio.component_meta
 from gradio.utils import get_upload_folder
 
 from models.registry import shipped
-from translate.film import Film
-from translate.pictures import BadPicture
-from translate.saliency import energy_curve
-from translate.showcase import Exhibit, exhibit, side_by_side
-from translate.studio import KEPT, MAX_PICTURES, Batch, Moment, Studio
-from translate.turns import Busy
+from translate.explain import energy_curve
+from translate.images.types import BadPicture
+from translate.web.fifo_queue import Busy
+from translate.web.gallery import Exhibit, exhibit, side_by_side
+from translate.web.service import KEPT, MAX_PICTURES, Batch, Moment, Studio
+from translate.web.trajectory_cache import Film
 
 SAMPLES = Path(__file__).parent / "samples"
 GRADIO_S = Path(gr.__file__).parent / "media_assets" / "images"  # pictures that come with gradio, if they still do
@@ -77,7 +77,7 @@ class _Uploaded:
 
 
 class PhotoInput(_Uploaded, gr.Image):
-    """A picture that nobody opens before translate/pictures.py does: gr.Image would, and has no limits."""
+    """A picture that nobody opens before translate/images/read.py does: gr.Image would, and has no limits."""
 
     def preprocess(self, payload: Any) -> Any:
         return None if payload is None else self.uploaded(payload)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from models.train.run_dir import Progress
     from models.train.trainer import Trainer
-    from translate.engine import Result, Translator
-    from translate.pictures import Photo
-    from translate.report import Outcome
-    from translate.restore import Restored
+    from translate.folders.report import Outcome
+    from translate.images.types import Photo
+    from translate.pipeline import Result, Translator
+    from translate.tasks.restore import Restored
 
 FAILED, SOME_FAILED = 1, 3
 
@@ -136,7 +136,8 @@ def translate(
     if len(pictures) > 1 and output is not None and output.suffix and not output.is_dir():
         _usage(f"{output.name} is a file name; give a folder for several pictures")
     with _sentences():
-        from translate.pictures import BadPicture, can_save
+        from translate.images.formats import can_save
+        from translate.images.types import BadPicture
 
         for sheet in (strip, saliency):
             if sheet is not None and not can_save(sheet):
@@ -185,7 +186,8 @@ def _present(pictures: list[Path]) -> list[Path]:
 
 def _spare(target: Path, source: Path) -> None:
     """Raises BadPicture where a result would replace what was not made here."""
-    from translate.pictures import BadPicture, how_made
+    from translate.images.metadata import how_made
+    from translate.images.types import BadPicture
 
     if os.path.lexists(target) and target.resolve() != source.resolve() and how_made(target) is None:
         reason = f"{target.name} is there already and was not made by cf-translate; -o names another place"
@@ -211,7 +213,8 @@ def _translate_one(
     bars: Bars,
     total: int,
 ) -> Result:
-    from translate.pictures import open_picture, save_picture
+    from translate.images.read import open_picture
+    from translate.images.write import save_picture
 
     photo = open_picture(path)
     for note in photo.notes:
@@ -224,9 +227,9 @@ def _translate_one(
 
 
 def _save_extras(result: Result, gif: Path | None, strip: Path | None, saliency: Path | None) -> None:
-    from translate.frames import make_strip, save_gif
-    from translate.pictures import save_picture
-    from translate.saliency import explain
+    from translate.explain import explain
+    from translate.images.write import save_picture
+    from translate.trajectory import make_strip, save_gif
 
     for extra in (gif, strip, saliency):
         if extra is not None:
@@ -240,7 +243,7 @@ def _save_extras(result: Result, gif: Path | None, strip: Path | None, saliency:
 
 
 def _make_folder(target: Path) -> None:
-    from translate.pictures import BadPicture
+    from translate.images.types import BadPicture
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -265,7 +268,7 @@ def _print_result(path: Path, target: Path, result: Result, as_json: bool) -> No
 
 
 def _target(path: Path, output: Path | None, model: str) -> Path:
-    from translate.pictures import can_save
+    from translate.images.formats import can_save
 
     suffix = path.suffix if can_save(path) else ".png"
     if output is None:
@@ -315,8 +318,8 @@ def batch(
 ) -> None:
     """Translate a folder of pictures into another folder. The same call again continues where it stopped."""
     with _sentences():
-        from translate.plan import make_plan
-        from translate.report import Report, Summary, printable
+        from translate.folders.plan import make_plan
+        from translate.folders.report import Report, Summary, printable
 
         try:
             plan = make_plan(source, target, glob=glob, recursive=recursive, format=format)
@@ -327,11 +330,12 @@ def batch(
 
         _model_at_hand(model)
 
-        from translate.batch import Settings, run, survey
+        from translate.folders.run import run, survey
+        from translate.folders.settings import Settings
 
         carry_out: Callable[..., Iterator[Outcome]] = run
         if engine == "ray":
-            from translate import ray_engine
+            from translate.folders import ray as ray_engine
 
             ray_engine.check()
             carry_out = partial(ray_engine.run, device=device)
@@ -450,14 +454,14 @@ def train(
     if shape and (source is None or scratch):
         _usage("--shape needs --source, and the trunk")
     with _sentences():
-        from translate.datasets import HUB, open_dataset
+        from translate.training.datasets import HUB, open_dataset
 
         for place in (target, source):
             if place is not None and not place.startswith(HUB):
                 open_dataset(place)  # says what is wrong with it before torch is imported
 
-        from translate.report import printable
-        from translate.training import Domains, fit, fit_style_model, training_config
+        from translate.folders.report import printable
+        from translate.training.fit import Domains, fit, fit_style_model, training_config
 
         def say(sentence: str) -> None:
             _say(printable(sentence))
@@ -478,7 +482,7 @@ def train(
 
 
 def _train_with_display(trainer: Trainer, minutes: float | None, kid: Callable[[Tensor], float] | None) -> None:
-    from translate.board import Board
+    from translate.training.tensorboard_log import Board
 
     if not trainer.world.is_main:
         with _stop_signals() as stopped:
@@ -521,7 +525,7 @@ def _train_with_display(trainer: Trainer, minutes: float | None, kid: Callable[[
 
 
 def _draw_curves(run: Path) -> None:
-    from translate.curves import save_curves
+    from translate.training.curves import save_curves
 
     try:
         save_curves(run)
@@ -560,7 +564,7 @@ def evaluate(
 ) -> None:
     """Measure a model: realism, domain rate, content, white change; beside untouched and recoloured pictures."""
     with _sentences():
-        from translate.pictures import list_pictures
+        from translate.images.training_set import list_pictures
 
         try:
             curve = [float(part) for part in strengths.split(",")] if strengths else [None]
@@ -571,7 +575,7 @@ def evaluate(
                 list_pictures(folder)  # says what is wrong with it
         _model_at_hand(model)
 
-        from translate.evaluate import evaluate_folders, table
+        from translate.metrics.evaluation import evaluate_folders, table
 
         translator = _translator(model, device)
         for strength in curve:
@@ -610,13 +614,14 @@ def generate_pictures(
 ) -> None:
     """Make pictures from noise, with a model that was trained without a source folder."""
     with _sentences():
-        from translate.pictures import can_save, save_picture
+        from translate.images.formats import can_save
+        from translate.images.write import save_picture
 
         if not can_save(output):
             _usage(f"{output.name} does not end like a picture that can be saved")
         translator = _calibrated(model, device, "make pictures from noise")
 
-        from translate.generate import check, generate, interpolate, sheet
+        from translate.tasks.generate import check, generate, interpolate, sheet
 
         total = check(translator, count)
         with _bars() as bars:
@@ -650,7 +655,7 @@ def denoise_picture(
     with _sentences():
         translator, photo = _restorer(model, device, picture, output)
 
-        from translate.restore import denoise
+        from translate.tasks.restore import denoise
 
         _save_restored(denoise(translator, photo, sigma), picture, output, as_json)
 
@@ -673,7 +678,8 @@ def inpaint_picture(
     if (mask is None) == (box is None):
         _usage("give either --mask or --box")
     with _sentences():
-        from translate.pictures import open_picture, saved_format
+        from translate.images.formats import saved_format
+        from translate.images.read import open_picture
 
         try:
             left, top, right, bottom = (0, 0, 0, 0) if box is None else (int(part) for part in box.split(","))
@@ -684,7 +690,7 @@ def inpaint_picture(
         hole = (left, top, right, bottom) if mask is None else open_picture(mask)
         translator, photo = _restorer(model, device, picture, output)
 
-        from translate.restore import inpaint
+        from translate.tasks.restore import inpaint
 
         restored = inpaint(translator, photo, hole)
         if saved_format(output) not in ("PNG", "TIFF", "BMP"):
@@ -693,7 +699,8 @@ def inpaint_picture(
 
 
 def _restorer(model: str, device: str, picture: Path, output: Path) -> tuple[Translator, Photo]:
-    from translate.pictures import can_save, open_picture
+    from translate.images.formats import can_save
+    from translate.images.read import open_picture
 
     if not can_save(output):
         _usage(f"{output.name} does not end like a picture that can be saved")
@@ -707,8 +714,7 @@ def _calibrated(model: str, device: str, task: str) -> Translator:
     """A model that can do what only one that was trained from noise and calibrated can."""
     translator = _translator(model, device)
 
-    from translate.calibration import usual
-    from translate.restore import needs_noise
+    from translate.tasks.calibration import needs_noise, usual
 
     needs_noise(translator.config, model, task)
     usual(translator.config, model)  # the name as it was given, for the command that the refusal tells
@@ -716,7 +722,7 @@ def _calibrated(model: str, device: str, task: str) -> Translator:
 
 
 def _save_restored(restored: Restored, source: Path, output: Path, as_json: bool) -> None:
-    from translate.pictures import save_picture
+    from translate.images.write import save_picture
 
     for note in restored.photo.notes:
         _say(f"{source.name}: {note}")
@@ -737,12 +743,12 @@ def score_pictures(
     with _sentences():
         from dataclasses import asdict
 
-        from translate.pictures import BadPicture
+        from translate.images.types import BadPicture
 
         present = _present(pictures)
         translator = _calibrated(model, device, "say how unusual a picture is")
 
-        from translate.outliers import score
+        from translate.tasks.score import score
 
         failed = len(pictures) - len(present)
         for path in present:
@@ -770,7 +776,7 @@ def calibrate_model(
     """Teach a model what is usual in its domain, for denoise, inpaint, generate and score; kept in its file."""
     with _sentences():
         from models.registry import local, locate
-        from translate.pictures import list_pictures, read_training_folder
+        from translate.images.training_set import list_pictures, read_training_folder
 
         if output is not None and output.suffix != ".safetensors":
             _usage(f"{output.name} must end with .safetensors")
@@ -782,8 +788,7 @@ def calibrate_model(
         from dataclasses import replace
 
         from models.model import Model
-        from translate.calibration import calibrate
-        from translate.restore import needs_noise
+        from translate.tasks.calibration import calibrate, needs_noise
 
         loaded = Model.load(place)
         needs_noise(loaded.config, model, "be calibrated")
@@ -845,8 +850,8 @@ def show_model(
 
         from models.model import Model
         from models.registry import card, locate
-        from translate.cards import write_card
-        from translate.report import printable
+        from translate.folders.report import printable
+        from translate.training.cards import write_card
 
         path = locate(name)
         config = Model.load(path).config
@@ -894,8 +899,8 @@ def push_model(
 
         from models.hub import CARD, parse_name, push
         from models.registry import locate
-        from translate.cards import gather
-        from translate.report import printable
+        from translate.folders.report import printable
+        from translate.training.cards import gather
 
         wanted = parse_name(name)
         if wanted.revision is not None:

@@ -31,7 +31,7 @@ import httpx
 ROOT = Path(__file__).resolve().parents[1]
 PHOTO = ROOT / "samples" / "apples_on_table.jpg"
 BUSY = "Many people are here"
-FILMS = 55  # more than the server keeps of such a photo (ROOM in translate/studio.py)
+FILMS = 55  # more than the server keeps of such a photo (ROOM in translate/web/service.py)
 
 
 def main(visitors: int, seconds: float) -> None:

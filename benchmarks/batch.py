@@ -54,9 +54,11 @@ def call(*arguments: object, quiet: bool = True) -> subprocess.CompletedProcess[
 def throughput(work: Path, count: int) -> bool:
     """A plain loop of `translate` and `batch` in one process, in turns, and the two commands, in turns."""
     from translate import Translator
-    from translate.batch import Settings, run
-    from translate.pictures import open_picture, save_picture
-    from translate.plan import make_plan
+    from translate.folders.plan import make_plan
+    from translate.folders.run import run
+    from translate.folders.settings import Settings
+    from translate.images.read import open_picture
+    from translate.images.write import save_picture
 
     translator = Translator.load(MODEL, "cpu")
     turns = max(1, count // 40)
@@ -111,7 +113,7 @@ def digests(folder: Path) -> dict[Path, str]:
 
 def kill(work: Path, count: int) -> bool:
     """kill -9 after a sixth, a third and two thirds, then a run to the end, which makes nothing anew."""
-    from translate.pictures import is_whole
+    from translate.images.read import is_whole
 
     source, target, report = work / "source", work / "target", work / "report.jsonl"
     mixed_folder(source, count, [(256, 256), (320, 240), (240, 320)])

@@ -22,9 +22,9 @@ from rich.table import Table
 from torch import Tensor
 
 from models.config import Upsampling
-from translate.detail import carry
-from translate.evaluate import Bench, read_folder, training_twin
-from translate.squeeze import SqueezeFeatures, as_tensor, nearby_features
+from translate.metrics.evaluation import Bench, read_folder, training_twin
+from translate.metrics.features import SqueezeFeatures, as_tensor, nearby_features
+from translate.upsample import carry
 
 SIDE = 256
 

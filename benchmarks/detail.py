@@ -24,9 +24,9 @@ from torch.nn import functional as F
 
 from models.config import Upsampling
 from translate import Translator
-from translate.detail import carry
-from translate.evaluate import WHITE, Bench
-from translate.squeeze import SqueezeFeatures, nearby_features
+from translate.metrics.evaluation import WHITE, Bench
+from translate.metrics.features import SqueezeFeatures, nearby_features
+from translate.upsample import carry
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 Transfer = Callable[[NDArray[np.uint8], Tensor, Tensor, Upsampling], NDArray[np.uint8]]

@@ -89,7 +89,7 @@ def results(target: Path) -> dict[Path, int]:
 
 
 def whole(paths: dict[Path, int]) -> bool:
-    from translate.pictures import is_whole
+    from translate.images.read import is_whole
 
     return all(is_whole(path) for path in paths)
 
@@ -111,9 +111,11 @@ def workers_of(parent: int) -> Iterator[int]:
 
 def timed_run(engine: str, source: Path, target: Path, workers: int | None) -> float:
     """Seconds of one engine in this process, Ray's start with it."""
-    from translate import Translator, batch, ray_engine
-    from translate.batch import Settings
-    from translate.plan import make_plan
+    from translate import Translator
+    from translate.folders import ray as ray_engine
+    from translate.folders import run as batch
+    from translate.folders.plan import make_plan
+    from translate.folders.settings import Settings
 
     run: Callable[..., Any] = batch.run if engine == "local" else ray_engine.run
     translator = Translator.load(MODEL, "cpu")
@@ -144,7 +146,7 @@ def workers(work: Path, count: int) -> bool:
 
 def nodes(work: Path, count: int) -> bool:
     """Nodes of one core each: one, two, and two of which one is taken away after a quarter."""
-    from translate import ray_engine
+    from translate.folders import ray as ray_engine
 
     ray_engine.check()
     import ray
@@ -177,9 +179,10 @@ def nodes(work: Path, count: int) -> bool:
 def lose_node(cluster: Any, node: Any, source: Path, target: Path, count: int) -> bool:
     import threading
 
-    from translate import Translator, ray_engine
-    from translate.batch import Settings
-    from translate.plan import make_plan
+    from translate import Translator
+    from translate.folders import ray as ray_engine
+    from translate.folders.plan import make_plan
+    from translate.folders.settings import Settings
 
     def lose() -> None:
         while len(results(target)) < count / 4:
@@ -196,10 +199,13 @@ def lose_node(cluster: Any, node: Any, source: Path, target: Path, count: int) -
 
 def model(work: Path, count: int) -> bool:
     """Each part alone, on one core."""
-    from translate import Translator, ray_engine
-    from translate.batch import Settings, record, standing, translate_page
-    from translate.pictures import is_picture_name
-    from translate.plan import Item, make_plan
+    from translate import Translator
+    from translate.folders import ray as ray_engine
+    from translate.folders.existing import record, standing
+    from translate.folders.plan import Item, make_plan
+    from translate.folders.run import translate_page
+    from translate.folders.settings import Settings
+    from translate.images.formats import is_picture_name
 
     translator, settings = Translator.load(MODEL, "cpu"), Settings()
     import torch

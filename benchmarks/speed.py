@@ -35,8 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.registry import shipped
 from translate import Translator
-from translate.detail import carry
-from translate.pictures import open_picture  # noqa: F401  (for the code that peak_mb runs)
+from translate.upsample import carry
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "samples" / "apples_on_table.jpg"

@@ -29,10 +29,10 @@ from models.train.presets import from_scratch
 from models.train.run_dir import LOG, STATE, Log
 from models.train.trainer import Trainer, read_config
 from translate import Translator
-from translate.evaluate import Bench
-from translate.pictures import read_training_folder
-from translate.squeeze import SqueezeFeatures, nearby_features
-from translate.training_kid import training_kid
+from translate.images.training_set import read_training_folder
+from translate.metrics.evaluation import Bench
+from translate.metrics.features import SqueezeFeatures, nearby_features
+from translate.metrics.training_kid import training_kid
 
 SIZE = 64
 SEEDS = 0, 1

@@ -24,11 +24,11 @@ from PIL import Image, ImageFilter
 
 from models.energy import energy_and_grad
 from translate import Translator
-from translate.calibration import usual
-from translate.outliers import PERCENTS, distance, statistics
-from translate.pictures import read_training_folder
-from translate.restore import denoise, inpaint
-from translate.squeeze import SqueezeFeatures, as_tensor, nearby_features
+from translate.images.training_set import read_training_folder
+from translate.metrics.features import SqueezeFeatures, as_tensor, nearby_features
+from translate.tasks.calibration import usual
+from translate.tasks.restore import denoise, inpaint
+from translate.tasks.typicality import PERCENTS, distance, statistics
 
 cv2: Any = importlib.import_module("cv2") if importlib.util.find_spec("cv2") else None
 

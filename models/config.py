@@ -48,7 +48,7 @@ class ModelConfig:
     means that chains start at noise. upsampling: how the change reaches the photo. trunk: the digest of the trunk that
     the energy reads; empty for energies that read none. probe: whether a domain probe stands in the file. trained:
     notes for people, such as iterations and seconds. calibration: what was measured on training pictures for restoring
-    pictures and judging how unusual they are, as translate/calibration.py writes it; empty before.
+    pictures and judging how unusual they are, as translate/tasks/calibration.py writes it; empty before.
     """
 
     energy: EnergyConfig

@@ -17,9 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
     "app.py", "LICENSE", "NOTICE",
-    "models/*.py", "models/terms/*.py", "models/train/*.py",
+    "models/**/*.py",
     "models/weights/*.safetensors", "models/weights/trunk/*", "models/cards/*.md",
-    "translate/*.py", "samples/*.jpg", "samples/README.md",
+    "translate/**/*.py", "samples/*.jpg", "samples/README.md",
 )  # fmt: skip
 OWN = ("README.md", "requirements.txt")
 

@@ -28,10 +28,10 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
-from translate.engine import Translator
-from translate.film import safe_name
-from translate.pictures import how_made
-from translate.turns import Busy, Turns
+from translate.images.metadata import how_made
+from translate.pipeline import Translator
+from translate.web.fifo_queue import Busy, Turns
+from translate.web.trajectory_cache import safe_name
 
 ROOT = Path(__file__).parent.parent
 

@@ -26,11 +26,21 @@ from typer.testing import CliRunner, Result
 from cli import app
 from models.atomic import remove_leftovers, whole_file
 from tests.test_pictures import PRIMARIES, encode, full_exif, rainbow, rgb_profile
-from translate import Translator, batch
-from translate.batch import Settings, Shelves, Stopped, record, run, standing, survey, translate_group
-from translate.pictures import BadPicture, how_made, is_whole, open_picture, picture_size, save_picture
-from translate.plan import Item, Plan, make_plan
-from translate.report import Outcome, Report, Summary, printable
+from translate import Translator
+from translate.folders import buckets
+from translate.folders import group as groups_of
+from translate.folders import run as batch
+from translate.folders.buckets import Shelves
+from translate.folders.existing import record, standing
+from translate.folders.group import Stopped, translate_group
+from translate.folders.plan import Item, Plan, make_plan
+from translate.folders.report import Outcome, Report, Summary, printable
+from translate.folders.run import run, survey
+from translate.folders.settings import Settings
+from translate.images.metadata import how_made
+from translate.images.read import is_whole, open_picture, picture_size
+from translate.images.types import BadPicture
+from translate.images.write import save_picture
 
 ROOT = Path(__file__).parents[1]
 MANY = 30
@@ -451,7 +461,7 @@ def shelved(translator: Translator, sizes: Sequence[tuple[int, int] | None]) -> 
 
 
 def test_groups_are_of_one_shape_and_bounded(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "GROUP_WORKING_PIXELS", 4 * 32 * 32)
+    monkeypatch.setattr(buckets, "GROUP_WORKING_PIXELS", 4 * 32 * 32)
     square, wide = (64, 64), (128, 64)
     assert shelved(translator, [square] * 6) == [[0, 1, 2, 3], [4, 5]]
     assert shelved(translator, [square, wide, None, square, wide, square]) == [[2], [1, 4], [0, 3, 5]]
@@ -467,7 +477,7 @@ def test_every_picture_leaves_the_shelves_once(translator: Translator) -> None:
     for group in groups:
         assert len({translator.working_shape(*sizes[number]) for number in group}) == 1
         pixels = [sizes[number][0] * sizes[number][1] for number in group]
-        assert len(group) == 1 or sum(pixels) <= batch.GROUP_PIXELS
+        assert len(group) == 1 or sum(pixels) <= buckets.GROUP_PIXELS
 
 
 def test_large_pictures_wait_for_each_other(
@@ -487,7 +497,7 @@ def test_large_pictures_wait_for_each_other(
         return [Outcome(item.name, item.target_name, "done") for item in items]
 
     monkeypatch.setattr(batch, "translate_group", watched)
-    monkeypatch.setattr(batch, "GROUP_PIXELS", 1300)
+    monkeypatch.setattr(buckets, "GROUP_PIXELS", 1300)
     outcomes = translated(make_plan(folder, tmp_path / "target"), translator, workers=4)
     assert len(outcomes) == 6
     assert max(most) == 1
@@ -728,7 +738,7 @@ def test_summary() -> None:
 def test_survey_opens_nothing(
     translator: Translator, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "open_picture", lambda *_, **__: pytest.fail("a source was opened"))
+    monkeypatch.setattr(groups_of, "open_picture", lambda *_, **__: pytest.fail("a source was opened"))
     outcomes = list(survey(make_plan(folder, tmp_path / "target"), translator, FAST))
     assert {outcome.status for outcome in outcomes} == {"planned"}
     assert not (tmp_path / "target").exists()

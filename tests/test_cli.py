@@ -19,7 +19,7 @@ from PIL import Image, ImageSequence
 from typer.testing import CliRunner, Result
 
 from cli import app
-from translate.pictures import how_made
+from translate.images.metadata import how_made
 
 CPU = ("--device", "cpu")
 ROOT = Path(__file__).parents[1]

@@ -18,10 +18,10 @@ from cli import app
 from models.train.data import ImageArray
 from models.train.presets import things
 from models.train.run_dir import CONFIG, LOG, Log, Progress
-from translate import training_kid as kids
-from translate.board import Board
-from translate.curves import save_curves, surviving
-from translate.squeeze import FeaturesError
+from translate.metrics import training_kid as kids
+from translate.metrics.features import FeaturesError
+from translate.training.curves import save_curves, surviving
+from translate.training.tensorboard_log import Board
 
 
 def progress(iteration: int, **others: Any) -> Progress:
@@ -69,7 +69,7 @@ def test_the_train_command_leaves_curves_however_short_it_was(tmp_path: Path) ->
 def test_without_tensorboard_there_is_no_board_and_nothing_of_it_is_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("translate.board.find_spec", lambda name: None)
+    monkeypatch.setattr("translate.training.tensorboard_log.find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     assert Board.open(tmp_path, 0) is None
     assert "torch.utils.tensorboard" not in sys.modules

@@ -13,8 +13,9 @@ from PIL import Image
 
 from models.hub import HubError
 from tests.fake_hub import FakeHub, fake_hub, point_client
-from translate.datasets import Dataset, open_dataset
-from translate.pictures import BadPicture, read_training_files
+from translate.images.training_set import read_training_files
+from translate.images.types import BadPicture
+from translate.training.datasets import Dataset, open_dataset
 
 
 def picture(seed: int) -> bytes:
@@ -104,7 +105,7 @@ def test_a_bad_file_in_a_zip_is_one_sentence_and_the_others_go_on(
     place = content.index(b"a.png") + 40
     damaged = content[:place] + bytes(20) + content[place + 20 :]
     (tmp_path / "a.zip").write_bytes(damaged)
-    monkeypatch.setattr("translate.datasets.MAX_FILE", 10**5)
+    monkeypatch.setattr("translate.training.datasets.MAX_FILE", 10**5)
     pictures, bad = read(open_dataset(tmp_path / "a.zip"))
     assert len(pictures) == 1
     assert [sentence.split(":")[0] for sentence in bad] == ["a.png", "bomb.png"]

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.config import Upsampling
-from translate import detail
+from translate import upsample as detail
 
 
 def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray[np.uint8]:

@@ -18,9 +18,10 @@ from models.errors import BadModel
 from models.model import Model, build
 from models.schedule import Level, Schedule
 from models.terms.pixels import PixelConfig
-from translate import Translator, ray_engine
-from translate.engine import pick_device
-from translate.frames import make_strip, saliency, save_gif
+from translate import Translator
+from translate.folders import ray as ray_engine
+from translate.pipeline import pick_device
+from translate.trajectory import make_strip, saliency, save_gif
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from translate import evaluate as measures
-from translate.evaluate import (
+from translate.metrics import evaluation as measures
+from translate.metrics.evaluation import (
     Bench,
     DomainClassifier,
     Recolouring,
@@ -26,7 +26,7 @@ from translate.evaluate import (
     to_square,
     white_change,
 )
-from translate.squeeze import TAPS, FeaturesError, SqueezeFeatures, as_tensor
+from translate.metrics.features import TAPS, FeaturesError, SqueezeFeatures, as_tensor
 
 SHARED = Path(__file__).parents[2] / "shared"
 FEATURES_FILE = SHARED / "weights" / "squeezenet1_1_features.npz"

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 from torch import is_tensor
 
-from translate.engine import Translator
-from translate.film import Film, Shelf, pack
-from translate.frames import saliency
-from translate.pictures import BadPicture, how_made
-from translate.saliency import energy_curve, heat
+from translate.explain import energy_curve, heat
+from translate.images.metadata import how_made
+from translate.images.types import BadPicture
+from translate.pipeline import Translator
+from translate.trajectory import saliency
+from translate.web.trajectory_cache import Film, Shelf, pack
 
 
 @pytest.fixture

@@ -21,17 +21,12 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from translate import pictures
-from translate.pictures import (
-    BadPicture,
-    Photo,
-    Source,
-    how_made,
-    list_pictures,
-    open_picture,
-    read_training_folder,
-    save_picture,
-)
+from translate.images import formats, training_set
+from translate.images.metadata import how_made
+from translate.images.read import open_picture
+from translate.images.training_set import list_pictures, read_training_folder
+from translate.images.types import BadPicture, Photo, Source
+from translate.images.write import save_picture
 
 # What Pillow warns of while it reads damaged and huge files; that users never see it has a test of its own.
 pytestmark = [
@@ -630,14 +625,14 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_import_is_light() -> None:
-    done = run_python("import sys, translate.pictures; print({'torch', 'gradio', 'typer'} & set(sys.modules))")
+    done = run_python("import sys, translate.images.read; print({'torch', 'gradio', 'typer'} & set(sys.modules))")
     assert done.stdout.strip() == "set()"
 
 
 def test_pillow_says_nothing_over_our_heads(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png_by_hand((10_000, 10_000), 1, 0, BOMB))
     (tmp_path / "b.png").write_bytes(encode(corner(), "PNG", exif=b"Exif\0\0II*\0rubbish"))
-    code = f"from translate.pictures import *; print(read_training_folder({str(tmp_path)!r}, 8)[1])"
+    code = f"from translate.images.training_set import *; print(read_training_folder({str(tmp_path)!r}, 8)[1])"
     done = run_python(code)
     assert "bomb" in done.stdout
     assert done.stderr == ""
@@ -816,8 +811,8 @@ def test_what_hangs_on_a_pillow_picture_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_can_save() -> None:
-    assert all(pictures.can_save(f"b{suffix}") for suffix in SUFFIXES)
-    assert not any(pictures.can_save(name) for name in ("b.heic", "b.svg", "b"))
+    assert all(formats.can_save(f"b{suffix}") for suffix in SUFFIXES)
+    assert not any(formats.can_save(name) for name in ("b.heic", "b.svg", "b"))
 
 
 def test_refused_names_and_sizes(tmp_path: Path) -> None:
@@ -1039,7 +1034,7 @@ def test_cache(training_folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     plain, plain_bad = read_training_folder(training_folder, 8)
     first, first_bad = read_training_folder(training_folder, 8, cache=cache)
     with monkeypatch.context() as patch:
-        patch.setattr(pictures, "_read", lambda *_, **__: pytest.fail("a picture was read although its square is kept"))
+        patch.setattr(training_set, "read_reduced", lambda *_, **__: pytest.fail("its square is kept, yet it was read"))
         second, second_bad = read_training_folder(training_folder, 8, cache=cache)
     for squares, bad in ((first, first_bad), (second, second_bad)):
         assert np.array_equal(squares, plain)
@@ -1092,7 +1087,7 @@ def test_a_cache_that_cannot_be_written(training_folder: Path, tmp_path: Path) -
 def test_an_interrupted_cache_leaves_nothing(
     training_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, calls = pictures._read, []
+    read, calls = training_set.read_reduced, []
 
     def interrupt(*args: object, **options: object) -> Photo:
         calls.append(args)
@@ -1100,7 +1095,7 @@ def test_an_interrupted_cache_leaves_nothing(
             raise KeyboardInterrupt
         return read(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pictures, "_read", interrupt)
+    monkeypatch.setattr(training_set, "read_reduced", interrupt)
     with pytest.raises(KeyboardInterrupt):
         read_training_folder(training_folder, 8, cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

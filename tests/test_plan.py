@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from translate.plan import Format, make_plan, name_targets
+from translate.folders.plan import Format, make_plan, name_targets
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -19,11 +19,13 @@ from typer.testing import CliRunner
 
 from cli import app
 from tests.test_batch import FAST, ROOT, bad_files, digests, draw, start, statuses, wait_for
-from translate import Translator, batch, ray_engine
-from translate.batch import Settings
-from translate.pictures import is_whole
-from translate.plan import RemoteItem, make_plan
-from translate.report import Outcome
+from translate import Translator
+from translate.folders import ray as ray_engine
+from translate.folders import run as batch
+from translate.folders.plan import RemoteItem, make_plan
+from translate.folders.report import Outcome
+from translate.folders.settings import Settings
+from translate.images.read import is_whole
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None or importlib.util.find_spec("pyarrow") is None,
@@ -79,7 +81,7 @@ def test_without_the_extra_one_sentence_names_it(
 
 
 def test_nothing_of_ray_is_imported_otherwise() -> None:
-    code = "import sys, cli, translate.batch, translate.ray_engine; sys.exit('ray' in sys.modules)"
+    code = "import sys, cli, translate.folders.run, translate.folders.ray; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -20,12 +20,14 @@ from huggingface_hub import HfFileSystem
 
 from tests.fake_hub import fake_hub, point_client
 from tests.test_batch import FAST, command, digests, draw, statuses
-from translate import Translator, batch, remote
-from translate.batch import Settings, run, survey, translate_page
-from translate.pictures import BadPicture
-from translate.plan import Item, Plan, make_plan
-from translate.remote import Remote, place
-from translate.report import Outcome
+from translate import Translator
+from translate.folders import buckets, remote
+from translate.folders.plan import Item, Plan, make_plan
+from translate.folders.remote import Remote, place
+from translate.folders.report import Outcome
+from translate.folders.run import run, survey, translate_page
+from translate.folders.settings import Settings
+from translate.images.types import BadPicture
 
 
 class Store(MemoryFileSystem):
@@ -389,7 +391,7 @@ def test_stopped_in_the_middle_no_copy_stays(
         return opened(*arguments, **options)
 
     monkeypatch.setattr(Store, "_open", slow)
-    monkeypatch.setattr(batch, "GROUP_WORKING_PIXELS", 1)
+    monkeypatch.setattr(buckets, "GROUP_WORKING_PIXELS", 1)
     outcomes: list[Outcome] = []
     plan = make_plan("store://shop/photos", "store://shop/results")
     for outcome in run(plan, translator, FAST, workers=1, stopped=lambda: len(outcomes) >= 3):
@@ -435,9 +437,10 @@ def test_pictures_of_a_dataset_on_the_hub(
 
 
 def test_local_folders_need_no_file_system_of_fsspec(folder: Path, tmp_path: Path) -> None:
-    code = f"import sys; from translate.plan import make_plan; make_plan({str(folder)!r}, {str(tmp_path / 't')!r}); "
+    plan = f"make_plan({str(folder)!r}, {str(tmp_path / 't')!r})"
+    code = f"import sys; from translate.folders.plan import make_plan; {plan}; "
     root = Path(__file__).parents[1]
-    before = [sys.executable, "-c", "import sys, translate.pictures; print('fsspec.core' in sys.modules)"]
+    before = [sys.executable, "-c", "import sys, translate.images.read; print('fsspec.core' in sys.modules)"]
     after = [sys.executable, "-c", code + "print('fsspec.core' in sys.modules)"]
     outputs = [subprocess.run(call, cwd=root, capture_output=True, check=True).stdout for call in (before, after)]
     assert outputs[0] == outputs[1]

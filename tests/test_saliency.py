@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from cli import app
 from translate import Translator
-from translate.engine import Result
-from translate.pictures import how_made
-from translate.saliency import PANEL, _curve, colours, energy_fall, explain, heat, overlay
+from translate.explain import PANEL, _curve, colours, energy_fall, explain, heat, overlay
+from translate.images.metadata import how_made
+from translate.pipeline import Result
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from cli import app
 from models.model import digest
 from models.names import FILE_NAME
 from tests.fake_hub import FakeHub, fake_hub, point_client
-from translate.cards import CURVES, FIGURES, SHEET, write_card
+from translate.training.cards import CURVES, FIGURES, SHEET, write_card
 
 ROW = {"kid_x100": 12.345, "rate": 0.5, "content": None, "white": 1.25, "n": 7}
 REPORT = {"rows": {"untouched": ROW, "run, strength 1": {**ROW, "kid_x100": 3.2}}, "notes": ["Features: some."]}

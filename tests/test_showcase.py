@@ -11,8 +11,8 @@ import pytest
 import app
 from models import registry
 from models.model import Model
-from translate.showcase import Exhibit, exhibit, kind, side_by_side
-from translate.studio import Studio
+from translate.web.gallery import Exhibit, exhibit, kind, side_by_side
+from translate.web.service import Studio
 
 COMING = {"cat2dog": ("cats", "dogs"), "dog2cat": ("wolves", "cats"), "photo2vangogh": ("photos", "Van Gogh")}
 

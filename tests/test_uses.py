@@ -19,13 +19,14 @@ from models.model import Model, build, load_config
 from models.schedule import Level, Schedule
 from models.terms.pixels import PixelConfig
 from translate import Translator
-from translate import restore as restoring
-from translate import tiled_grad as tiles
-from translate.calibration import NotCalibrated, calibrate, usual, walk
-from translate.generate import generate, interpolate, sheet
-from translate.outliers import PERCENTS, Usual, distance, score
-from translate.restore import denoise, guess_noise, inpaint
-from translate.tiled_grad import tiled_grad
+from translate.tasks import restore as restoring
+from translate.tasks import tiled_grad as tiles
+from translate.tasks.calibration import NotCalibrated, calibrate, usual, walk
+from translate.tasks.generate import generate, interpolate, sheet
+from translate.tasks.restore import denoise, guess_noise, inpaint
+from translate.tasks.score import score
+from translate.tasks.tiled_grad import tiled_grad
+from translate.tasks.typicality import PERCENTS, Usual, distance
 
 
 def pictures(count: int = 20, size: int = 32) -> np.ndarray:
@@ -87,7 +88,7 @@ def test_the_slope_keeps_no_graph_and_leaves_the_picture_alone(translator: Trans
 
 def test_the_walk_of_a_bowl_is_found(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
     """On E = |x|^2 / 2w around grey, grey pictures with noise lie w down their slope."""
-    from translate import calibration
+    from translate.tasks import calibration
 
     monkeypatch.setattr(calibration, "energy_and_grad", lambda energy, x: (x.sum(dim=(1, 2, 3)), x / 7))
     monkeypatch.setattr(calibration, "statistics", lambda energy, schedule, x: torch.randn(len(x), 3))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from translate.engine import Translator
-    from translate.training import fit
+    from translate.pipeline import Translator
+    from translate.training.fit import fit
 
 __version__ = "0.2.0"
 __all__ = ["Translator", "fit"]
@@ -15,11 +15,11 @@ __all__ = ["Translator", "fit"]
 def __getattr__(name: str) -> Any:
     # Both bring torch, which takes a second; those who only open pictures do not wait for it.
     if name == "Translator":
-        from translate.engine import Translator
+        from translate.pipeline import Translator
 
         return Translator
     if name == "fit":
-        from translate.training import fit
+        from translate.training.fit import fit
 
         return fit
     raise AttributeError(f"module 'translate' has no attribute {name!r}")

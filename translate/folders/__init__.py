@@ -1,0 +1,1 @@
+"""Whole folders of images: the plan, the run on one machine or on Ray, the report."""

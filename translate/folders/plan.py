@@ -1,0 +1,180 @@
+"""Which picture of a folder becomes which file of another one: plain data, made before any picture is opened."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from translate.folders.remote import Remote, holds, place, protocol
+from translate.images.formats import is_picture_name, saved_format
+
+Format = Literal["keep", "png", "jpeg", "webp"]
+_SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture to translate. name, target_name: the paths inside the two folders, with slashes."""
+
+    source: Path
+    target: Path
+    name: str
+    target_name: str
+
+
+@dataclass(frozen=True)
+class RemoteItem:
+    """An Item of which one file or both lie elsewhere; remote_cache.py makes an Item of it when its turn comes."""
+
+    source: Path | Remote
+    target: Path | Remote
+    name: str
+    target_name: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What lies in the source folder and will not be translated, and why in one sentence."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a batch is to do, in the order of the names. source, target: the two folders, paths absolute."""
+
+    source: Path | Remote
+    target: Path | Remote
+    items: tuple[Item | RemoteItem, ...]
+    refused: tuple[Refusal, ...]
+
+
+def make_plan(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    glob: str = "*",
+    recursive: bool = True,
+    format: Format = "keep",
+) -> Plan:
+    """Plan the translation of a folder: its tree is mirrored, names are kept but for what `format` asks.
+
+    source, target: paths, or URLs of any file system that fsspec has; see remote.py.
+
+    glob: which pictures; compared with a file's name or, where it has a slash, with its path inside the folder; *
+    stands for any letters, slashes too. Hidden files and folders are left out, and so are the target folder and all
+    in it. Links are followed to files inside the source folder only; folders there are found without them.
+
+    format: "keep" is the source's own, PNG where that cannot be written. For two pictures that would get one name
+    see `name_targets`. Raises ValueError with one sentence.
+    """
+    if PurePosixPath(glob).is_absolute() or ".." in PurePosixPath(glob).parts:
+        raise ValueError(f"--glob looks inside the source folder only, {glob} leads out of it")
+    sources, results = place(source), place(target)
+    if isinstance(sources, Path) and not sources.is_dir():
+        raise ValueError(
+            f"{sources.name} is not a folder" if sources.exists() else f"there is no folder {sources.name}"
+        )
+    if holds(sources, results) and holds(results, sources):
+        raise ValueError("the target folder is the source folder; results need another one")
+    if isinstance(results, Path) and results.exists() and not results.is_dir():
+        raise ValueError(f"{results.name} is a file; results need a folder")
+    if isinstance(results, Remote) and protocol(results.url) == "hf":
+        raise ValueError("on the Hub each result would be a commit; translate into a folder, then use hf upload")
+    refused: list[Refusal] = []
+    names: list[str] = []
+    found = (
+        sources.pictures(results, recursive) if isinstance(sources, Remote) else _pictures(sources, results, recursive)
+    )
+    for name, reason in found:
+        if is_picture_name(name) and not fnmatchcase(name if "/" in glob else PurePosixPath(name).name, glob):
+            continue
+        if reason is None:
+            names.append(name)
+        else:
+            refused.append(Refusal(name, reason))
+    targets, clashes = name_targets(names, format)
+    refused += clashes
+    around = holds(results, sources)
+    items: list[Item | RemoteItem] = []
+    for name, target_name in targets.items():
+        if around and holds(sources, results / target_name):
+            refused.append(Refusal(name, "its result would lie in the source folder, among the pictures to translate"))
+        elif isinstance(sources, Path) and isinstance(results, Path):
+            items.append(Item(sources / name, results / target_name, name, target_name))
+        else:
+            items.append(RemoteItem(sources / name, results / target_name, name, target_name))
+    return Plan(sources, results, tuple(items), tuple(sorted(refused, key=lambda refusal: refusal.name)))
+
+
+def name_targets(names: Sequence[str], format: Format) -> tuple[dict[str, str], list[Refusal]]:
+    """Source names -> target names, all of them different, also on disks that ignore the case of letters.
+
+    Where several sources would get one name, the one that has it already keeps it, and the others are called by their
+    whole name with the new suffix behind it: a.jpg and a.png become, as PNG, a.jpg.png and a.png. What clashes even
+    then is refused.
+    """
+    first = {name: _renamed(name, format) for name in sorted(names)}
+    counts: dict[str, int] = {}
+    for target in first.values():
+        counts[_key(target)] = counts.get(_key(target), 0) + 1
+    second = {
+        name: target if counts[_key(target)] == 1 or name == target else name + PurePosixPath(target).suffix
+        for name, target in first.items()
+    }
+    owners: dict[str, str] = {}
+    for name in sorted(second, key=lambda name: (name != second[name], name)):
+        owners.setdefault(_key(second[name]), name)
+    targets = {name: target for name, target in second.items() if owners[_key(target)] == name}
+    clashes = [
+        Refusal(name, f"its result would take the name of that of {owners[_key(target)]}")
+        for name, target in second.items()
+        if name not in targets
+    ]
+    return targets, clashes
+
+
+def _renamed(name: str, format: Format) -> str:
+    path = PurePosixPath(name)
+    if format == "keep":
+        return name if saved_format(path) else str(path.with_suffix(".png"))
+    return name if saved_format(path) == format.upper() else str(path.with_suffix(_SUFFIXES[format]))
+
+
+def _key(name: str) -> str:
+    """Equal for names that some disk cannot hold side by side."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _pictures(source: Path, target: Path | Remote, recursive: bool) -> Iterator[tuple[str, str | None]]:
+    """The paths in the folder of what by its name is a picture, and of folders that cannot be entered; with a reason
+    where one is refused."""
+    locked: list[Path] = []
+    for folder, folders, files in os.walk(source, onerror=lambda error: locked.append(Path(error.filename))):
+        inner = [Path(folder, name) for name in sorted(folders) if recursive and not name.startswith(".")]
+        folders[:] = [path.name for path in inner if not path.is_symlink() and path != target]
+        for path in inner:
+            if path.is_symlink() and source not in (end := path.resolve(), *end.parents):
+                yield path.relative_to(source).as_posix(), "this is a link that leads out of the source folder"
+        for name in sorted(files):
+            if not name.startswith(".") and is_picture_name(name):
+                path = Path(folder, name)
+                yield path.relative_to(source).as_posix(), _why_not(path, source)
+    for path in locked:
+        yield path.relative_to(source).as_posix(), "this folder may not be read"
+
+
+def _why_not(path: Path, source: Path) -> str | None:
+    try:
+        end = path.resolve(strict=True)
+    except (OSError, RuntimeError):  # the latter for a circle of links, up to Python 3.12
+        return "this is a link to nowhere"
+    if source not in end.parents:
+        return "this is a link that leads out of the source folder"
+    return None if end.is_file() else "this is not an ordinary file"

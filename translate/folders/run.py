@@ -1,0 +1,215 @@
+"""A folder of pictures into another folder: carries out a plan, and goes on where an earlier run stopped.
+
+existing.py, group.py and buckets.py know nothing of threads; `run` puts them to work on the cores of one machine,
+ray.py on those of many. Which pictures share their forward passes may show in the last bit of a result, so it follows
+from the plan alone, a page of it at a time, and not from who works on it.
+
+All work is on files of this machine. What lies elsewhere is fetched when it is looked at, by remote_cache.py, and its
+result is put up with its outcome.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+import torch
+
+from translate.folders.buckets import Group, Shelves
+from translate.folders.existing import record, standing
+from translate.folders.group import Stopped, failed, translate_group
+from translate.folders.plan import Item, Plan, RemoteItem
+from translate.folders.remote import make_ready
+from translate.folders.remote_cache import Staging
+from translate.folders.report import Outcome
+from translate.folders.settings import Settings
+from translate.images.read import picture_size
+from translate.images.types import BadPicture
+from translate.pipeline import Translator
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+PIXELS_IN_FLIGHT = 128_000_000
+PAGE = 64  # how many pictures of the plan may wait for each other; also the least that ray.py hands out
+AHEAD = 16  # how many pictures, for each worker, are looked at before it is their turn
+LOOKERS = 4  # threads that do so, and put up results, while a page is worked on
+
+
+def survey(plan: Plan, translator: Translator, settings: Settings) -> Iterator[Outcome]:
+    """What `run` would make of a plan, as far as can be said without opening a source."""
+    wanted = record(translator, settings)
+    yield from refusals(plan)
+    with Staging(only_standing=True) as staging, ThreadPoolExecutor(LOOKERS) as lookers:
+
+        def look(item: Item | RemoteItem) -> Outcome:
+            found = _look(item, wanted, settings, staging)
+            if isinstance(found, Outcome):
+                return found
+            return staging.put(Outcome(item.name, item.target_name, "planned"))
+
+        yield from _ahead(lookers, look, plan.items, AHEAD)
+
+
+def translate_page(translator: Translator, items: Sequence[Item | RemoteItem], settings: Settings) -> Iterator[Outcome]:
+    """What `run` does with a page of a plan; the model is in this thread alone."""
+    wanted = record(translator, settings)
+    shelves = Shelves(translator, settings)
+    with Staging() as staging, ThreadPoolExecutor(LOOKERS) as lookers:
+
+        def look(item: Item | RemoteItem) -> tuple[Item | Outcome, tuple[int, int] | None]:
+            found = _look(item, wanted, settings, staging)
+            return found, None if isinstance(found, Outcome) else picture_size(found.source)
+
+        def outcomes() -> Iterator[Outcome]:
+            for found, sides in _ahead(lookers, look, items, AHEAD):
+                if isinstance(found, Outcome):
+                    yield found
+                    continue
+                for group in shelves.put(found, sides):
+                    yield from translate_group(translator, group.items, settings)
+            for group in shelves.rest():
+                yield from translate_group(translator, group.items, settings)
+
+        yield from _ahead(lookers, staging.put, outcomes(), AHEAD)
+
+
+def run(
+    plan: Plan,
+    translator: Translator,
+    settings: Settings,
+    *,
+    workers: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    step: Callable[[], None] | None = None,
+) -> Iterator[Outcome]:
+    """Carry out a plan; yields what becomes of each picture, as it is known, the plan's refusals first.
+
+    Every worker takes a group through all of its way, from the file to the file, on one core: while one is in the
+    model, others decode and encode, and no core waits for another inside an operation. So torch is held to one thread
+    a worker as long as this runs. workers: None as many as there are cores.
+
+    stopped: asked at every step of a chain; once it says so, pictures that are past the model are still saved, the
+    others dropped, and this ends. step: called after each step of each picture, by the workers. Raises ValueError for
+    settings that the model cannot follow, and OSError where the target folder cannot be made, elsewhere BadPicture.
+    """
+    wanted = record(translator, settings)
+    yield from refusals(plan)
+    make_ready(plan.target)
+    workers = workers or _workers(translator)
+    over = threading.Event()
+
+    def look(item: Item | RemoteItem) -> tuple[Item | Outcome, tuple[int, int] | None]:
+        found = _look(item, wanted, settings, staging)
+        return found, None if isinstance(found, Outcome) else picture_size(found.source)
+
+    def after_step() -> None:
+        if over.is_set() or stopped():
+            raise Stopped
+        if step is not None:
+            step()
+
+    def translate(group: Group) -> list[Outcome]:
+        try:
+            if over.is_set() or stopped():
+                raise Stopped
+            outcomes = translate_group(translator, group.items, settings, step=after_step)
+            return [staging.put(outcome) for outcome in outcomes]
+        except Stopped:
+            return []
+
+    in_flight: dict[Future[list[Outcome]], int] = {}
+
+    def start(group: Group) -> Iterator[Outcome]:
+        while in_flight and (len(in_flight) > workers or sum(in_flight.values()) + group.pixels > PIXELS_IN_FLIGHT):
+            yield from _finished(in_flight)
+        in_flight[pool.submit(translate, group)] = group.pixels
+
+    shelves = Shelves(translator, settings)
+    with (
+        _threads_restored(),
+        Staging() as staging,
+        ThreadPoolExecutor(workers) as lookers,
+        ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        try:
+            for number, (found, sides) in enumerate(_ahead(lookers, look, plan.items, AHEAD * workers), 1):
+                if stopped():
+                    break
+                if isinstance(found, Outcome):
+                    yield found
+                else:
+                    for group in shelves.put(found, sides):
+                        yield from start(group)
+                if number % PAGE == 0 or number == len(plan.items):
+                    for group in shelves.rest():
+                        yield from start(group)
+            while in_flight:
+                yield from _finished(in_flight)
+        finally:
+            over.set()  # whoever has lost interest does not wait for the chains
+
+
+def refusals(plan: Plan) -> Iterator[Outcome]:
+    """What the plan itself refused."""
+    for refusal in plan.refused:
+        yield Outcome(refusal.name, None, "refused", reason=refusal.reason)
+
+
+def _look(
+    item: Item | RemoteItem, wanted: Mapping[str, object], settings: Settings, staging: Staging
+) -> Item | Outcome:
+    """What is to be said of a picture before any work on it, or else the picture, at hand."""
+    try:
+        here = staging.fetch(item)
+        found = standing(here, wanted, overwrite=settings.overwrite)
+        if found is None:
+            return here
+    except (BadPicture, OSError) as error:
+        found = failed(item, error, 0)
+    return staging.put(found)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _workers(translator: Translator) -> int:
+    return 1 if translator.device.type == "mps" else cores()  # Metal's queue is not made for several threads
+
+
+@contextlib.contextmanager
+def _threads_restored() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _finished(in_flight: dict[Future[list[Outcome]], int]) -> Iterator[Outcome]:
+    for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
+        del in_flight[future]
+        yield from future.result()
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Given], Made], items: Iterable[Given], count: int
+) -> Iterator[Made]:
+    """As map, in the pool, up to `count` items ahead of who takes them; what has not begun is dropped with this."""
+    waiting: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

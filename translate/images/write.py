@@ -1,0 +1,108 @@
+"""Write picture files, whole or not at all, with the color profile, the alpha and the provenance they should have."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from models.atomic import whole_file
+from translate.images.color import in_own_colors, with_alpha
+from translate.images.formats import WITHOUT_PROFILE, WRITABLE, saved_format
+from translate.images.metadata import BMP_MARK, record_options, without_folders
+from translate.images.types import BadPicture, Photo
+
+
+def save_picture(
+    rgb: Image.Image,
+    path: str | os.PathLike[str],
+    *,
+    like: Photo | None = None,
+    made: Mapping[str, object] | None = None,
+    keep_metadata: bool = False,
+    quality: int = 92,
+    source: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write a picture whole or not at all, in the format that the path's suffix names.
+
+    Args:
+        rgb: sRGB.
+        like: the photo that rgb was made from, of the same size. Its alpha goes back on; where the format has
+            none the picture goes over white. Its colour profile goes back where the format can hold one: only
+            the CHANGE from like.rgb is then carried over to like.original, so that colours outside sRGB
+            survive and an unchanged picture comes back exactly.
+        made: how the picture was made, to be read by how_made: JSON in a PNG text, in a GIF comment, in the
+            EXIF ImageDescription of the others; behind the end of a BMP, which has no room for it and which
+            readers follow only as far as its own size. Of Path objects and absolute paths only the last part is
+            kept.
+        keep_metadata: also write like.exif; without it, no EXIF of the source.
+        quality: 1 to 100, of JPEG, WebP and AVIF.
+        source: the file that must not be written over.
+
+    Returns:
+        The path.
+
+    Raises:
+        BadPicture: no known suffix, the path is the source, or it cannot be written; nothing is left behind.
+        ValueError: like is of another size.
+    """
+    path = Path(path)
+    format = saved_format(path)
+    if format is None:
+        raise BadPicture(path.name, f"its name must end with one of {' '.join(WRITABLE)} to be saved")
+    if source is not None and _same_file(path, source):
+        raise BadPicture(path.name, "this would write over the source picture; choose another name or folder")
+    if like is not None and like.rgb.size != rgb.size:
+        raise ValueError(f"a picture of {rgb.size} pixels cannot be saved like one of {like.rgb.size}")
+
+    options = record_options(format, made or {}, like.exif if like is not None and keep_metadata else None)
+    if format in ("JPEG", "WEBP", "AVIF"):
+        options["quality"] = quality
+    if format == "JPEG":
+        options["subsampling"] = 0
+    if format == "AVIF":
+        options["subsampling"] = "4:4:4"
+    if format == "PNG":
+        options["compress_level"] = 4  # a third of the time that Pillow's 6 takes, for files 2 to 5 % larger
+    if format == "TIFF" and not keep_metadata:  # Pillow's compressed TIFFs cannot hold the camera's table
+        options["compression"] = "tiff_adobe_deflate"
+
+    picture = rgb
+    if rgb.mode != "RGB" or rgb.info:  # else no copy: it may be large
+        picture = rgb.convert("RGB")
+        picture.info.clear()
+    if like is not None and like.profile is not None and format not in WITHOUT_PROFILE:
+        picture = in_own_colors(picture, like)
+        options["icc_profile"] = like.profile
+    if like is not None and like.alpha is not None:
+        picture = with_alpha(picture, like.alpha, format)
+    try:
+        with whole_file(path) as file:
+            picture.save(file, format, **options)
+            if format == "BMP" and made:
+                file.seek(0, os.SEEK_END)
+                file.write(BMP_MARK + json.dumps(without_folders(made)).encode())
+    except (OSError, ValueError, OverflowError, RuntimeError, MemoryError, struct.error) as error:
+        raise BadPicture(path.name, _why_unsaved(error, path)) from error
+    return path
+
+
+def _same_file(path: Path, other: str | os.PathLike[str]) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
+def _why_unsaved(error: Exception, path: Path) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "it cannot be saved: there is a folder of this name"
+    if isinstance(error, FileNotFoundError) and not path.parent.exists():  # /proc is there, and says so too
+        return f"it cannot be saved: there is no folder {path.parent.name}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"it cannot be saved here ({error.strerror})"
+    return f"it cannot be saved as {path.suffix} ({error})"

@@ -1,0 +1,1 @@
+"""From folders of images to a model: datasets, `fit`, learning curves, model cards."""

@@ -1,0 +1,192 @@
+"""From folders of pictures to a model: everything that `cf-translate train` does, but for what it shows."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from models.names import FILE_NAME
+from models.train.curriculum import TrainingConfig
+from models.train.data import ImageArray
+from models.train.distributed import World, init_distributed
+from models.train.presets import denoiser, from_scratch, things
+from models.train.run_dir import STATE
+from models.train.style import fit_style, style_schedule
+from models.train.trainer import Trainer, read_config
+from translate.images.training_set import read_training_files
+from translate.metrics.training_kid import features_at_hand, training_kid
+from translate.pipeline import pick_device
+from translate.training.datasets import Dataset, described, open_dataset, record
+
+Kid = Callable[[Tensor], float]
+PRESET = 128  # pixels
+PAINTED = "photos"  # what a style is put on
+
+
+def _quiet(sentence: str) -> None:
+    """Drop what would be said."""
+
+
+def _train(trainer: Trainer, minutes: float | None, kid: Kid | None) -> None:
+    """Train without a display."""
+    trainer.train(minutes=minutes, kid=kid)
+
+
+@dataclass(frozen=True)
+class Domains:
+    """What is learned from, and where the run goes.
+
+    target, source: folders, zips or Hub datasets, see datasets.open_dataset. out: the run folder. source_name,
+    target_name: the domains in words; None takes the names of the folders.
+    """
+
+    target: str
+    out: Path
+    source: str | None = None
+    source_name: str | None = None
+    target_name: str | None = None
+
+
+def training_config(
+    preset: int | None = None,
+    seed: int | None = None,
+    *,
+    source: bool = True,
+    trunk: bool = True,
+    shape: bool = False,
+    from_noise: bool = False,
+) -> TrainingConfig:
+    """The ready-made settings. source: whether there are source pictures; without them the energy is from scratch.
+
+    Raises ValueError for what does not go together.
+    """
+    preset, seed = preset or PRESET, seed or 0
+    if from_noise and source:
+        raise ValueError("training from noise takes no source pictures")
+    if shape and not (source and trunk):
+        raise ValueError("training for shapes needs source pictures and the trunk")
+    if from_noise:
+        return denoiser(preset, seed)
+    return things(preset, seed, shapes=shape) if source and trunk else from_scratch(preset, seed)
+
+
+def fit(
+    domains: Domains,
+    config: TrainingConfig | None = None,
+    *,
+    minutes: float | None = None,
+    resume: bool = False,
+    features: Path | None = None,
+    device: str = "auto",
+    say: Callable[[str], None] = _quiet,
+    train: Callable[[Trainer, float | None, Kid | None], None] = _train,
+) -> Path:
+    """Train a model and return its file. Under torchrun all processes train it together.
+
+    config: see `training_config`; a resumed run keeps its own. minutes: when to stop. features: the SqueezeNet weights
+    for a KID curve; by default those on this disk. say: hears one sentence of everything that people should know.
+    train: calls the trainer's `train`, and may show how it goes. Raises ValueError (BadPicture, BadModel), OSError,
+    Diverged.
+    """
+    out = domains.out
+    with init_distributed(pick_device(device)) as (world, processor):
+        with world.main_first():
+            if resume:
+                config = read_config(out)
+            elif (out / STATE).exists():
+                raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
+            config = config or training_config(source=domains.source is not None)
+            sets = _opened(domains)
+            squeezenet = features_at_hand(features, processor) if world.is_main else None
+            with _removed_on_failure(out):
+                out.mkdir(parents=True, exist_ok=True)  # fail here, before thousands of pictures are read
+                _announce(sets, world, say)
+                read = partial(_read, size=config.picture_size, cache=out / "pictures", world=world, say=say)
+                arrays = {domain: read(found) for domain, found in sets.items()}
+                target, source = arrays["target"][0], arrays["source"][0] if "source" in arrays else None
+                kid = None if squeezenet is None else training_kid(target, config.sample_size, squeezenet)
+                trainer = Trainer(
+                    out, config, target, source,
+                    names=_names(domains, sets), device=processor, world=world, resume=resume,
+                )  # fmt: skip
+                if world.is_main:
+                    record(out, {domain: description for domain, (_, description) in arrays.items()})
+        train(trainer, minutes, kid)
+    return out / FILE_NAME
+
+
+def fit_style_model(
+    domains: Domains, preset: int | None = None, *, device: str = "auto", say: Callable[[str], None] = _quiet
+) -> Path:
+    """Fit a style to the paintings of the target folder and return the model's file.
+
+    preset: the finest resolution, 64, 128 or 256 (the default) px. Raises ValueError (BadPicture, BadModel), OSError.
+    """
+    out, chosen = domains.out, pick_device(device)
+    schedule = style_schedule()
+    schedule = schedule.up_to(preset or schedule.finest)
+    if (out / FILE_NAME).exists():
+        raise FileExistsError(f"{out} already holds a model; choose another folder")
+    sets = _opened(domains)
+    with _removed_on_failure(out):
+        out.mkdir(parents=True, exist_ok=True)
+        _announce(sets, World(), say)
+        paintings, description = _read(sets["target"], schedule.finest, None, World(), say)
+        source, target = _names(domains, sets)
+        model = fit_style(paintings, source=source or PAINTED, target=target, schedule=schedule, device=chosen)
+        model.save(out / FILE_NAME)
+        record(out, {"target": description})
+    return out / FILE_NAME
+
+
+def _opened(domains: Domains) -> dict[str, Dataset]:
+    out = domains.out
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} is not a folder")
+    places = {"target": domains.target, **({} if domains.source is None else {"source": domains.source})}
+    sets = {domain: open_dataset(place) for domain, place in places.items()}
+    for found in sets.values():
+        if found.folder is not None and out.resolve().is_relative_to(found.folder):
+            raise ValueError(f"the run folder must not lie inside {found.name}, whose pictures it is trained on")
+    return sets
+
+
+def _names(domains: Domains, sets: Mapping[str, Dataset]) -> tuple[str | None, str]:
+    """Source and target in words."""
+    source = domains.source_name or (sets["source"].name if "source" in sets else None)
+    return source, domains.target_name or sets["target"].name
+
+
+def _announce(sets: Mapping[str, Dataset], world: World, say: Callable[[str], None]) -> None:
+    if world.is_main and all(found.files for found in sets.values()):
+        say(f"reading {' and '.join(f'{len(found.files)} pictures of {found.shown}' for found in sets.values())}")
+
+
+def _read(
+    found: Dataset, size: int, cache: Path | None, world: World, say: Callable[[str], None]
+) -> tuple[ImageArray, dict[str, Any]]:
+    """The pictures of one domain as squares, and their description for the run folder."""
+    pictures, bad = read_training_files(found.files, size, cache=cache, name=found.shown)
+    for error in bad if world.is_main else ():
+        say(f"left out: {error}")
+    images = ImageArray(pictures)
+    return images, described(found, len(images), len(bad), images.digest)
+
+
+@contextmanager
+def _removed_on_failure(folder: Path) -> Iterator[None]:
+    """Remove a folder that was made in here, if this does not end well."""
+    new = not folder.exists()
+    try:
+        yield
+    except BaseException:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -1,0 +1,261 @@
+"""The studio behind the web page: visitors' walks, one at a time, each stopped at once when its visitor says so."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import ParamSpec, TypeVar
+
+from PIL import Image
+
+from models.schedule import MAX_STRENGTH
+from translate.explain import heat
+from translate.images.read import open_picture
+from translate.images.types import BadPicture, Photo
+from translate.pipeline import Translator
+from translate.trajectory import Frame, saliency
+from translate.web.fifo_queue import Place, Turns
+from translate.web.trajectory_cache import Film, Shelf, pack
+
+MAX_PIXELS = 25_000_000  # of a visitor's photo: 100 MB while it is worked on
+MAX_PICTURES = 24  # of one visitor at a time
+WAITING = 8  # visitors in line behind the one whose walk is on
+KEPT = 1800  # seconds that a result stays on the disk
+ROOM = 150_000_000  # bytes that the films of all visitors together may take
+BETWEEN_SHOWN = 0.1  # seconds: steps that come faster are not shown while the walk is on
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Run = Callable[[str, Photo, float | None], Iterator[Frame]]  # a direction's name, a photo, a strength -> the steps
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a walk stands. total: steps of all of it. ahead: visitors whose turn comes first."""
+
+    film: Film
+    total: int
+    ahead: int = 0
+    advice: str = ""
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Where several walks stand. previews: (file, name) of those done. refused: one sentence for each that failed."""
+
+    total: int
+    ahead: int = 0
+    previews: tuple[tuple[Path, str], ...] = ()
+    refused: tuple[str, ...] = ()
+    archive: Path | None = None
+    finished: bool = False
+
+
+class Studio:
+    """Every face of the web page calls this; a visitor is any string that tells one from another.
+
+    What people can do something about is raised as BadPicture, ValueError or Busy, each with one plain sentence.
+    """
+
+    def __init__(self, models: Sequence[str], folder: Path, wrap: Callable[[Run], Run] = lambda run: run) -> None:
+        """models: names, files or folders of directions. folder: where results are written. wrap: put around the
+        function that runs the chains, for hosts that lend a GPU for the length of a call."""
+        loaded = [Translator.load(name) for name in models]
+        self.translators = {t.name: t for t in loaded if t.config.source is not None}
+        if not self.translators:
+            raise ValueError("there is no model that translates; name one")
+        self.folder = folder
+
+        def run(direction: str, photo: Photo, strength: float | None) -> Iterator[Frame]:
+            yield from self.translators[direction].frames(photo, strength=strength)
+
+        self._run = wrap(run)
+        self._thread = ThreadPoolExecutor(1)
+        self._turns = Turns(WAITING)
+        self._films = Shelf(ROOM)
+        self._stops: dict[str, Event] = {}
+
+    def walk(self, visitor: str, source: Path, direction: str, vigour: float = 1.0) -> Iterator[Moment]:
+        """Translate a photo, showing it on its way. vigour: strength, relative to the model's own."""
+        translator = self._translator(direction)
+        strength = min(MAX_STRENGTH, vigour * translator.config.strength)
+        moment = Moment(Film(source, translator, strength), translator.check(strength=strength))
+        with self._stoppable(visitor) as stop, self._turns.stand() as place:
+            for ahead in _waiting(place, stop):
+                yield replace(moment, ahead=ahead)
+            if not stop.is_set():
+                photo = open_picture(source, max_pixels=MAX_PIXELS)
+                moment = replace(moment, advice=" ".join([self._advice(direction, photo), *photo.notes]).strip())
+                shown = 0.0
+                for frame in self._steps(direction, photo, strength):
+                    moment.film.frames.append(frame)
+                    if stop.is_set():
+                        break
+                    if time.monotonic() - shown > BETWEEN_SHOWN:
+                        yield moment
+                        shown = time.monotonic()
+                self._films.put(visitor, moment.film)
+            yield replace(moment, finished=True)
+
+    def walk_many(self, visitor: str, sources: Sequence[Path], direction: str) -> Iterator[Batch]:
+        """Translate several photos, each in a turn of its own; one that cannot be read does not stop the others."""
+        translator = self._translator(direction)
+        if not 0 < len(sources) <= MAX_PICTURES:
+            raise ValueError(f"Choose between 1 and {MAX_PICTURES} photos.")
+        batch = Batch(len(sources))
+        results: list[Path] = []
+        with self._stoppable(visitor) as stop:
+            for number, source in enumerate(sources):
+                with self._turns.stand(patient=number > 0) as place:
+                    for ahead in _waiting(place, stop):
+                        yield replace(batch, ahead=ahead)
+                    if stop.is_set():
+                        break
+                    yield batch
+                    try:
+                        film = self._film(source, translator, None, stop)
+                        if stop.is_set():
+                            break
+                        results.append(self._alone(film.save, len(film.frames), self._new_folder(), MAX_PIXELS))
+                        preview = results[-1].with_name("preview.jpg")
+                        self.picture(film, len(film.frames)).save(preview, quality=88)
+                        batch = replace(batch, previews=(*batch.previews, (preview, results[-1].name)))
+                    except BadPicture as error:
+                        batch = replace(batch, refused=(*batch.refused, str(error)))
+            archive = pack(results, self._new_folder() / f"{translator.name}.zip") if results else None
+            yield replace(batch, archive=archive, finished=True)
+
+    def translate(self, source: Path, direction: str, strength: float | None) -> Film:
+        """All of a walk at once, for programs. strength: 0..2, None the model's own."""
+        translator = self._translator(direction)
+        with self._turn():
+            return self._film(source, translator, strength, Event())
+
+    def save(self, film: Film, step: int) -> Path:
+        """The picture after `step` steps, of full size, in a folder of its own."""
+        with self._turn():
+            return self._alone(film.save, step, self._new_folder(), MAX_PIXELS)
+
+    def save_gif(self, film: Film) -> Path:
+        """The animation of all steps, in a folder of its own."""
+        with self._turn():
+            return self._alone(film.save_gif, self._new_folder())
+
+    def look(self, source: Path) -> None:
+        """Raises BadPicture for a photo that cannot be translated."""
+        self._alone(open_picture, source, max_pixels=MAX_PIXELS)
+
+    def accepts(self, source: Path, direction: str) -> bool | None:
+        """Whether the photo looks like what the direction starts from; None where its model cannot tell."""
+        translator = self._translator(direction)
+        return self._alone(lambda: translator.accepts(open_picture(source, max_pixels=MAX_PIXELS)))
+
+    def judge(self, source: Path, direction: str) -> str:
+        """One sentence where the photo does not look like what the direction starts from, else nothing."""
+        self._translator(direction)
+        with self._turn():
+            return self._advice(direction, open_picture(source, max_pixels=MAX_PIXELS))
+
+    def picture(self, film: Film, step: int) -> Image.Image:
+        """The preview after `step` steps; 0 is the photo."""
+        return self._alone(film.picture, step)
+
+    def changed(self, film: Film) -> Image.Image:
+        """What the walk has changed so far, in colours of heat over the photo."""
+        return heat(film.frames[0].preview, self._alone(saliency, film.frames))
+
+    def film(self, visitor: str) -> Film:
+        """The visitor's latest walk. Raises ValueError where there is none or no more."""
+        film = self._films.take(visitor)
+        if film is None or not film.frames:
+            raise ValueError("There is no finished walk here any more. Press Translate once again.")
+        return film
+
+    def watched(self, visitor: str) -> bool:
+        """Whether a walk of the visitor's is on, or can be gone back to."""
+        film = self._films.take(visitor)
+        return visitor in self._stops or bool(film and film.frames)
+
+    def stop(self, visitor: str) -> None:
+        """End the visitor's walk after the step that it is at."""
+        if stop := self._stops.get(visitor):
+            stop.set()
+
+    def leave(self, visitor: str) -> None:
+        """The visitor has closed the page."""
+        self.stop(visitor)
+        self._films.drop(visitor)
+
+    def _new_folder(self) -> Path:
+        """An empty folder whose name nobody can guess or choose; it and what is in it go after a while."""
+        for old in self.folder.glob("*"):
+            if time.time() - old.stat().st_mtime > KEPT:
+                shutil.rmtree(old, ignore_errors=True)
+        folder = self.folder / secrets.token_hex(16)
+        folder.mkdir(parents=True)
+        return folder
+
+    def _translator(self, direction: str) -> Translator:
+        if direction not in self.translators:
+            raise ValueError(f"There is no direction {direction!r}; known are: {', '.join(self.translators)}.")
+        return self.translators[direction]
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with self._turns.stand() as place:
+            while place.ahead(1.0):
+                pass
+            yield
+
+    @contextmanager
+    def _stoppable(self, visitor: str) -> Iterator[Event]:
+        stop = self._stops[visitor] = Event()
+        try:
+            yield stop
+        finally:
+            if self._stops.get(visitor) is stop:  # not that of a walk which the visitor began since
+                del self._stops[visitor]
+
+    def _alone(self, function: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
+        """Call in the one thread that computes: torch holds on to some 40 MB for every thread that it was used in."""
+        # In the same context: a host that lends GPUs finds in it for whom it does so.
+        return self._thread.submit(copy_context().run, partial(function, *arguments, **settings)).result()
+
+    def _steps(self, direction: str, photo: Photo, strength: float | None) -> Iterator[Frame]:
+        frames = self._run(direction, photo, strength)
+        while (frame := self._alone(next, frames, None)) is not None:
+            yield frame
+
+    def _advice(self, direction: str, photo: Photo) -> str:
+        """One sentence where the photo does not look like what the direction starts from, else nothing."""
+        translator = self.translators[direction]
+        if self._alone(translator.accepts, photo) is not False:
+            return ""
+        fitting = [t for t in self.translators.values() if self._alone(t.accepts, photo)]
+        words = [f"{t.config.source} to {t.config.target}" for t in fitting]
+        hint = f" Perhaps {' or '.join(words)} suits it better." if words else ""
+        return f"This does not look like {translator.config.source}: expect little.{hint}"
+
+    def _film(self, source: Path, translator: Translator, strength: float | None, stop: Event) -> Film:
+        film = Film(source, translator, strength)
+        for frame in self._steps(translator.name, open_picture(source, max_pixels=MAX_PIXELS), strength):
+            film.frames.append(frame)
+            if stop.is_set():
+                break
+        return film
+
+
+def _waiting(place: Place, stop: Event) -> Iterator[int]:
+    """How many are ahead, again and again, until it is one's turn or one gives up."""
+    while not stop.is_set() and (ahead := place.ahead(0.4)):
+        yield ahead

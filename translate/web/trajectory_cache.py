@@ -1,0 +1,126 @@
+"""A film: the steps of one translation, kept so that any of them can be shown, saved or animated without computing."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from PIL import Image
+
+from translate.images.formats import can_save
+from translate.images.read import open_picture
+from translate.images.write import save_picture
+from translate.pipeline import Translator
+from translate.trajectory import Frame, save_gif
+
+
+@dataclass(eq=False)
+class Film:
+    """The steps of one translation so far.
+
+    source: the photo's file. It is opened again for a picture of full size: the film itself keeps only what the steps
+    changed, some 6 MB for a model of 128 px. strength: of the chain; None is the model's own. frames: in their order.
+    """
+
+    source: Path
+    translator: Translator
+    strength: float | None = None
+    frames: list[Frame] = field(default_factory=list)
+
+    def picture(self, step: int) -> Image.Image:
+        """The preview after `step` steps, counted from 1; 0 is the photo. Raises ValueError where there is none."""
+        if not 0 <= step <= len(self.frames) or not self.frames:
+            raise ValueError(f"There is no step {step}; the last one is {len(self.frames)}.")
+        if step == 0:
+            return Image.fromarray(self.frames[0].preview)
+        frame = self.frames[step - 1]
+        return frame.onto(frame.preview)  # not frame.picture, which would keep a megabyte for every step looked at
+
+    def save(self, step: int, folder: Path, max_pixels: int) -> Path:
+        """Write the picture after `step` steps at the photo's own size, in its own form, into `folder`.
+
+        Raises BadPicture, also if the photo is no longer there; ValueError where there is no such step.
+        """
+        if not 0 <= step <= len(self.frames):
+            raise ValueError(f"There is no step {step}; the last one is {len(self.frames)}.")
+        photo = open_picture(self.source, max_pixels=max_pixels)
+        picture = self.frames[step - 1].onto(np.asarray(photo.rgb)) if step else photo.rgb
+        suffix = self.source.suffix.lower() if can_save(self.source) else ".png"
+        target = folder / f"{safe_name(self.source)}-{self.translator.name}{suffix}"
+        return save_picture(picture, target, like=photo, made=self.made(step))
+
+    def save_gif(self, folder: Path) -> Path:
+        """Write the animation into `folder`. Raises OSError; ValueError where there are no steps."""
+        if not self.frames:
+            raise ValueError("A walk of no steps cannot be animated.")
+        target = folder / f"{safe_name(self.source)}-{self.translator.name}.gif"
+        frames = [replace(frame) for frame in self.frames]  # copies, whose cached pictures go when they go
+        save_gif(Image.fromarray(frames[0].preview), frames, target)
+        return target
+
+    def made(self, step: int) -> dict[str, object]:
+        """How the picture after `step` steps was made, for its metadata; steps are those taken on every level."""
+        taken = [frame.level for frame in self.frames[:step]]
+        levels = range(len(self.translator.config.schedule.levels))
+        steps = "+".join(str(taken.count(level)) for level in levels)
+        return {**self.translator.made(strength=self.strength), "steps": steps}
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the steps take, also once all of them have been looked at."""
+        if not self.frames:
+            return 0
+        parts = [part for frame in self.frames for part in (frame.source, frame.evidence) if part is not None]
+        shared = {part.data_ptr(): part.nbytes for part in parts}
+        # A gated state is another picture than the one that was reached; it is kept as soon as somebody asks for it.
+        steps = sum(frame.reached.nbytes * (2 if frame.gate else 1) for frame in self.frames)
+        return steps + sum(shared.values()) + self.frames[0].preview.nbytes
+
+
+class Shelf:
+    """The latest film of each visitor; the oldest go when there is no more room."""
+
+    def __init__(self, room: int) -> None:
+        """room: bytes that all films together may take."""
+        self.room = room
+        self._films: OrderedDict[str, Film] = OrderedDict()
+        self._lock = Lock()
+
+    def put(self, visitor: str, film: Film) -> None:
+        with self._lock:
+            self._films.pop(visitor, None)
+            self._films[visitor] = film
+            while len(self._films) > 1 and sum(film.bytes for film in self._films.values()) > self.room:
+                self._films.popitem(last=False)
+
+    def take(self, visitor: str) -> Film | None:
+        """The visitor's film, which now counts as the newest; None where there is none or no more."""
+        with self._lock:
+            film = self._films.get(visitor)
+            if film is not None:
+                self._films.move_to_end(visitor)
+            return film
+
+    def drop(self, visitor: str) -> None:
+        with self._lock:
+            self._films.pop(visitor, None)
+
+
+def safe_name(path: str | os.PathLike[str]) -> str:
+    """A file's name without folder and suffix, in letters, digits, - and _ only; "picture" if nothing is left."""
+    return re.sub(r"[^\w-]+", "_", Path(path).stem, flags=re.ASCII).strip("_")[:60] or "picture"
+
+
+def pack(pictures: Sequence[Path], target: Path) -> Path:
+    """Put pictures into a zip file, a number in front of each name, so that two may be called the same."""
+    with zipfile.ZipFile(target, "w") as archive:  # pictures do not compress any further
+        for number, picture in enumerate(pictures, 1):
+            archive.write(picture, f"{number:02d}-{picture.name}")
+    return target
