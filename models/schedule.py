@@ -19,10 +19,10 @@ class Level:
     as far; 0 leaves steps as they come. momentum: 0 for plain steps; above, each step has RMS step_rms, falling to 0.3
     of it along the level, in the direction of a running mean of gradients with this decay. luma, chroma: scales of the
     preconditioner in pixels of this level. guide: epsilon of the guided filter that averages along the source's
-    edges, see guided.GuidedFilter; 0 for plain windows. smoothing: sigma of the fresh noise that a gradient is taken at, on the
-    [-1, 1] scale. jitter: pixels that it is shifted by at most, at random. temperature: sigma of the Langevin noise of
-    a step, in mirror coordinates. denoise_scale: for energies that learned to denoise, how far down the gradient a
-    noisy picture's clean one lies (Tweedie's formula); 0 for others.
+    edges, see guided.GuidedFilter; 0 for plain windows. smoothing: sigma of the fresh noise that a gradient is taken
+    at, on the [-1, 1] scale. jitter: pixels that it is shifted by at most, at random. temperature: sigma of the
+    Langevin noise of a step, in mirror coordinates. denoise_scale: for energies that learned to denoise, how far down
+    the gradient a noisy picture's clean one lies (Tweedie's formula); 0 for others.
     """
 
     resolution: int

@@ -18,38 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.config import Upsampling
+from models.guided import GuidedFilter
 
 REFERENCE = 128  # short side, in pixels, that the radius of Upsampling is meant for
 TILE = 128, 256  # rows and columns of the full size worked on at a time: bounds the memory, changes nothing else
-
-
-def _averaging(size: int, radius: int) -> Tensor:
-    """The (size, size) matrix whose rows are means over windows of 2 radius + 1, clipped at the border."""
-    places = torch.arange(size)
-    inside = ((places[:, None] - places).abs() <= radius).float()
-    return inside / inside.sum(1, keepdim=True)
-
-
-def _box_mean(x: Tensor, radius: int) -> Tensor:
-    """Mean over (2 radius + 1)^2 windows, clipped at the border: (B, C, h, w) -> the same."""
-    # Two matrix products take a quarter of the time of avg_pool2d.
-    return _averaging(x.shape[-2], radius) @ x @ _averaging(x.shape[-1], radius).T
-
-
-def affine_change(source: Tensor, change: Tensor, radius: int, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Fit change ~ A source + b in the windows around every pixel.
-
-    source, change: (1, 3, h, w). Returns A (9, h, w), row by row, and b (3, h, w), both averaged over the windows
-    that a pixel lies in. `epsilon` pulls A to zero, that is the whole transform to the identity.
-    """
-    mean_s, mean_c = _box_mean(source, radius), _box_mean(change, radius)
-    products = _box_mean(torch.einsum("bihw,bjhw->bijhw", source, torch.cat([source, change], 1)).flatten(1, 2), radius)
-    products = products.unflatten(1, (3, 6)) - torch.einsum("bihw,bjhw->bijhw", mean_s, torch.cat([mean_s, mean_c], 1))
-    matrices = products[0].permute(2, 3, 0, 1)  # (h, w, 3, 6)
-    covariance = matrices[..., :3] + epsilon * torch.eye(3)
-    slopes = torch.linalg.solve(covariance, matrices[..., 3:]).permute(3, 2, 0, 1)  # (out, in, h, w)
-    offsets = mean_c[0] - torch.einsum("oihw,ihw->ohw", slopes, mean_s[0])
-    return _box_mean(slopes.flatten(0, 1)[None], radius)[0], _box_mean(offsets[None], radius)[0]
 
 
 def enlargement(size: int, enlarged: int) -> Tensor:
@@ -70,9 +42,7 @@ def _pieces(matrix: Tensor, length: int) -> Iterator[tuple[slice, slice, Tensor]
         yield slice(start, start + len(piece)), needed, piece[:, needed]
 
 
-def carry(
-    picture: NDArray[np.uint8], source: Tensor, result: Tensor, upsampling: Upsampling
-) -> NDArray[np.uint8]:
+def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor, upsampling: Upsampling) -> NDArray[np.uint8]:
     """Give `picture` the change that leads from `source`, its small copy, to `result`.
 
     picture: (H, W, 3) uint8. source, result: (1, 3, h, w) floats in [-1, 1], the same field of view at any scale.
@@ -81,8 +51,8 @@ def carry(
     before = source.float().cpu()
     change = result.float().cpu() - before
     radius = max(1, round(upsampling.radius * min(source.shape[-2:]) / REFERENCE))
-    slopes, offsets = affine_change(before, change, radius, upsampling.epsilon)
-    slopes = slopes.unflatten(0, (3, 3))  # (out, in, h, w)
+    explained = GuidedFilter(before, 2 * radius + 1, upsampling.epsilon).affine(change)
+    slopes, offsets = (part[0] for part in explained)  # (out, in, h, w) and (out, h, w)
     remainder = change[0] - torch.einsum("oihw,ihw->ohw", slopes, before[0]) - offsets
     gray = remainder.mean(0, keepdim=True)
     remainder = upsampling.luma * gray + upsampling.chroma * (remainder - gray)

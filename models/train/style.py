@@ -13,10 +13,11 @@ from models.terms.trunk import load_trunk
 from models.train.data import ImageArray
 
 AT_ONCE = 16  # paintings
-STEPS = {64: 6, 128: 8, 256: 12}
+STEPS = {64: 9, 128: 12, 256: 18}
 STEP_RMS = 0.03
-_LUMA: Scales = ((1, 0.3), (2, 1.0), (4, 1.0))
-_CHROMA: Scales = ((4, 0.7), (8, 1.0))  # finer ones would paint rainbows
+_LUMA: Scales = ((1, 0.3), (2, 1.0), (4, 1.0), (16, 0.3))  # strokes, and how light a whole part is
+_CHROMA: Scales = ((4, 0.3), (16, 0.3), (32, 0.1))  # finer ones would paint rainbows
+_GUIDE = 0.02  # strokes and colours end where the scene has an edge
 CONTENT = 1.0  # weight of like scenes beside like strokes: at 6 a picture dreams of things in place of strokes
 
 
@@ -26,7 +27,7 @@ def style_schedule() -> Schedule:
         tuple(
             Level(
                 resolution, steps=steps, step_rms=STEP_RMS, momentum=0.8, luma=_LUMA,
-                chroma=_CHROMA, smoothing=0.08, jitter=2,
+                chroma=_CHROMA, guide=_GUIDE, smoothing=0.08, jitter=2,
             )
             for resolution, steps in STEPS.items()
         ),
