@@ -33,17 +33,17 @@ from gradio.utils import get_upload_folder
 
 from models.registry import shipped
 from translate.explain import energy_curve
-from translate.images.types import BadPicture
+from translate.images.types import ImageError
 from translate.web.fifo_queue import Busy
-from translate.web.gallery import Exhibit, exhibit, side_by_side
-from translate.web.service import KEPT, MAX_PICTURES, Batch, Moment, Studio
-from translate.web.trajectory_cache import Film
+from translate.web.gallery import DirectionCard, direction_card, side_by_side
+from translate.web.service import KEPT, MAX_PICTURES, ChainProgress, FolderProgress, TranslationService
+from translate.web.trajectory_cache import Trajectory
 
 SAMPLES = Path(__file__).parent / "samples"
 GRADIO_S = Path(gr.__file__).parent / "media_assets" / "images"  # pictures that come with gradio, if they still do
 BORROWED = {"photo": GRADIO_S / "tower.jpg"}  # for kinds without samples of our own
 MAX_FILE = "20mb"
-VIGOUR = [("Gentle", 0.6), ("Usual", 1.0), ("Bold", 1.2)]  # relative to the model's own strength
+STRENGTH_FACTORS = [("Gentle", 0.6), ("Usual", 1.0), ("Bold", 1.2)]  # relative to the model's own strength
 STAGES = ("colours", "shapes", "details", "texture")  # what the levels of a chain work on, coarse first
 M_ARENA_MAX = -8  # glibc's malloc.h
 LATER = ["later"]  # hides; visible=False would also lose, now and then, what is sent together with visible=True
@@ -96,7 +96,7 @@ class PhotosInput(_Uploaded, gr.File):
 
 def sentence(error: Exception) -> str:
     """What went wrong, for people; the log keeps the trace of what is not theirs to mend."""
-    if isinstance(error, (BadPicture, Busy, ValueError)):
+    if isinstance(error, (ImageError, Busy, ValueError)):
         return str(error)
     if isinstance(error, MemoryError):
         return "There is not enough memory for this picture here."
@@ -122,7 +122,7 @@ def given(path: str | None) -> Path:
 # --- what is shown -----------------------------------------------------------
 
 
-def style(exhibits: Sequence[Exhibit]) -> str:
+def style(exhibits: Sequence[DirectionCard]) -> str:
     """The looks, with a picture for each direction; only the examples of the chosen one are there to be taken."""
     rules = [STYLE, f"#direction {{ --cards: {len(exhibits)} }}"]
     last = 0
@@ -135,12 +135,12 @@ def style(exhibits: Sequence[Exhibit]) -> str:
     return "\n".join(rules)
 
 
-def stage_name(film: Film, stage: int) -> str:
+def stage_name(film: Trajectory, stage: int) -> str:
     count = len(film.translator.config.schedule.levels)
     return STAGES[round(stage * (len(STAGES) - 1) / max(1, count - 1))]
 
 
-def ready(shown: Exhibit) -> str:
+def ready(shown: DirectionCard) -> str:
     return READY if shown.shown else READY_WITHOUT
 
 
@@ -148,20 +148,20 @@ def line(ahead: int) -> str:
     return f"⏳ {'One visitor is' if ahead == 1 else f'{ahead} visitors are'} before you. You need not do anything."
 
 
-def status(moment: Moment) -> str:
-    film, done = moment.film, len(moment.film.frames)
-    if moment.ahead:
-        return line(moment.ahead)
+def status(progress: ChainProgress) -> str:
+    film, done = progress.film, len(progress.film.frames)
+    if progress.ahead:
+        return line(progress.ahead)
     if not done:
-        return "Stopped before the first step." if moment.finished else "…"
-    if not moment.finished:
-        return f"**Step {done} of {moment.total}** · {stage_name(film, film.frames[-1].level)}"
-    if done < moment.total:
-        return f"**Stopped at step {done} of {moment.total}.** Drag the slider below to see any step so far."
+        return "Stopped before the first step." if progress.finished else "…"
+    if not progress.finished:
+        return f"**Step {done} of {progress.total}** · {stage_name(film, film.frames[-1].level)}"
+    if done < progress.total:
+        return f"**Stopped at step {done} of {progress.total}.** Drag the slider below to see any step so far."
     return f"**Done: {done} steps.** Drag the slider below to go back to any of them."
 
 
-def curve(film: Film, step: int) -> str:
+def curve(film: Trajectory, step: int) -> str:
     count = len(film.translator.config.schedule.levels)
     drawing = energy_curve(film.frames, step, [stage_name(film, stage) for stage in range(count)])
     target = film.translator.config.target
@@ -176,8 +176,8 @@ def curve(film: Film, step: int) -> str:
 
 def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
     """The page for some models, by default all that are shipped, and what its launch() wants to be given."""
-    studio = Studio(models or side_by_side(shipped()), Path(get_upload_folder()) / "results", lend_gpu)
-    exhibits = {name: exhibit(studio, t, SAMPLES, BORROWED) for name, t in studio.translators.items()}
+    service = TranslationService(models or side_by_side(shipped()), Path(get_upload_folder()) / "results", lend_gpu)
+    exhibits = {name: direction_card(service, t, SAMPLES, BORROWED) for name, t in service.translators.items()}
     directions = [(shown.label, name) for name, shown in exhibits.items()]
     examples = [str(path) for shown in exhibits.values() for path in shown.examples]
     opening = next(iter(exhibits.values()))
@@ -201,7 +201,7 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
                     components=[gr.Image(visible=False)], samples=[[path] for path in examples], type="index",
                     samples_per_page=len(examples) or 1, label="… or take one of ours", elem_id="examples",
                 )  # fmt: skip
-                vigour = gr.Radio(VIGOUR, value=1.0, label="How strongly?", elem_id="vigour")
+                strength_factor = gr.Radio(STRENGTH_FACTORS, value=1.0, label="How strongly?", elem_id="vigour")
                 with gr.Row(elem_classes="buttons"):
                     go = gr.Button("Translate", variant="primary", size="lg", scale=3, min_width=150, elem_id="go")
                     halt = gr.Button("Stop", variant="stop", size="lg", scale=1, min_width=80, interactive=False,
@@ -250,7 +250,7 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
             updates: Updates = {}
             if path and Path(path).name in [Path(example).name for example in examples]:
                 updates[photo] = None
-            if not studio.watched(request.session_hash or ""):
+            if not service.watched(request.session_hash or ""):
                 hide = gr.Column(elem_classes=LATER)
                 updates |= {screen: exhibits[name].shown, says: ready(exhibits[name]), warns: "", walked: hide}
                 updates |= {finished: hide}
@@ -263,7 +263,7 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
             """The photo that has just come, or none and a word on why: nobody should press a button to hear that."""
             try:
                 if path:
-                    studio.look(Path(path))
+                    service.look(Path(path))
             except Exception as error:
                 gr.Warning(sentence(error), duration=12)
                 return None
@@ -272,54 +272,54 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
         def walk(path: str, name: str, how: float, request: gr.Request) -> Iterator[Updates]:
             yield {go: OFF, halt: ON, says: "…", warns: "", finished: gr.Column(elem_classes=LATER)}
             try:
-                for moment in studio.walk(request.session_hash or "", given(path), name, how):
-                    yield show(moment)
+                for progress in service.walk(request.session_hash or "", given(path), name, how):
+                    yield show(progress)
             except Exception as error:  # not raised: gradio would leave the buttons as they are, and badges all over
                 yield {says: "That did not work.", warns: sentence(error)}
             yield {go: ON, halt: OFF}
 
-        def show(moment: Moment) -> Updates:
-            film, done = moment.film, len(moment.film.frames)
-            updates: Updates = {says: status(moment), warns: moment.advice}
+        def show(progress: ChainProgress) -> Updates:
+            film, done = progress.film, len(progress.film.frames)
+            updates: Updates = {says: status(progress), warns: progress.advice}
             if done:
-                last = done if moment.finished else moment.total
+                last = done if progress.finished else progress.total
                 updates |= {
-                    screen: (studio.picture(film, 0), studio.picture(film, done)), walked: gr.Column(elem_classes=[]),
-                    step: gr.Slider(maximum=last, value=done, interactive=moment.finished),
+                    screen: (service.picture(film, 0), service.picture(film, done)), walked: gr.Column(elem_classes=[]),
+                    step: gr.Slider(maximum=last, value=done, interactive=progress.finished),
                 }  # fmt: skip
-            if done and moment.finished:
+            if done and progress.finished:
                 updates |= {
                     finished: gr.Column(elem_classes=[]), energies: curve(film, done),
-                    changed: studio.changed(film),
+                    changed: service.changed(film),
                 }  # fmt: skip
             return updates
 
         def scrub(number: int, request: gr.Request) -> Updates:
             with sentences():
-                film = studio.film(request.session_hash or "")
-                pictures = studio.picture(film, 0), studio.picture(film, int(number))
+                film = service.film(request.session_hash or "")
+                pictures = service.picture(film, 0), service.picture(film, int(number))
                 return {screen: pictures, energies: curve(film, int(number))}
 
         def save(number: int, request: gr.Request) -> str:
             with sentences():
-                return str(studio.save(studio.film(request.session_hash or ""), int(number)))
+                return str(service.save(service.film(request.session_hash or ""), int(number)))
 
         def save_film(request: gr.Request) -> str:
             with sentences():
-                return str(studio.save_gif(studio.film(request.session_hash or "")))
+                return str(service.save_gif(service.film(request.session_hash or "")))
 
         def walk_many(paths: list[str] | None, name: str, request: gr.Request) -> Iterator[Updates]:
             hide = gr.Gallery([], visible=False), gr.DownloadButton(visible=False)
             yield {go_many: OFF, halt_many: ON, says_many: "…", gallery: hide[0], archive: hide[1]}
             try:
                 sources = [Path(path) for path in paths or []]
-                for batch in studio.walk_many(request.session_hash or "", sources, name):
+                for batch in service.walk_many(request.session_hash or "", sources, name):
                     yield show_many(batch)
             except Exception as error:
                 yield {says_many: sentence(error)}
             yield {go_many: ON, halt_many: OFF}
 
-        def show_many(batch: Batch) -> Updates:
+        def show_many(batch: FolderProgress) -> Updates:
             done = f"{len(batch.previews)} of {batch.total} photos are done."
             words = [line(batch.ahead) if batch.ahead else done, *(f"- {sentence}" for sentence in batch.refused)]
             previews = [(str(path), name) for path, name in batch.previews]
@@ -329,10 +329,10 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
             }  # fmt: skip
 
         def stop(request: gr.Request) -> None:
-            studio.stop(request.session_hash or "")
+            service.stop(request.session_hash or "")
 
         def leave(request: gr.Request) -> None:
-            studio.leave(request.session_hash or "")
+            service.leave(request.session_hash or "")
 
         # No limit here: the studio lets in one walk at a time, and its line can say who is busy and be left.
         hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
@@ -341,7 +341,7 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
         chosen.click(take_example, chosen, photo, **aside)
         photo.upload(look, photo, photo, **hidden)
         parts = [go, halt, says, warns, screen, walked, step, finished, changed, energies]
-        go.click(walk, [photo, direction, vigour], parts, js=LOOK, **hidden)
+        go.click(walk, [photo, direction, strength_factor], parts, js=LOOK, **hidden)
         step.input(scrub, step, [screen, energies], trigger_mode="always_last", **aside)
         for button, function, inputs in ((keep, save, [step]), (keep_film, save_film, [])):
             saved = button.click(function, inputs, parcel, **{**hidden, "show_progress": "minimal"})
@@ -351,7 +351,7 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
         for button in (halt, halt_many):
             button.click(stop, None, None, **aside)
         page.unload(leave)
-        add_endpoints(studio, directions)
+        add_endpoints(service, directions)
     page.queue(max_size=60)
     return page, {
         "theme": THEME, "css": style(list(exhibits.values())), "max_file_size": MAX_FILE, "ssr_mode": False,
@@ -360,30 +360,30 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
     }  # fmt: skip
 
 
-def add_endpoints(studio: Studio, directions: Sequence[tuple[str, str]]) -> None:
+def add_endpoints(service: TranslationService, directions: Sequence[tuple[str, str]]) -> None:
     """The same for programs (docs/api.md)."""
 
     def translate(photo: str, direction: str, strength: float | None) -> tuple[str, dict[str, Any]]:
         with sentences():
-            film = studio.translate(given(photo), direction, strength)
+            film = service.translate(given(photo), direction, strength)
             energies = [round(frame.energy, 5) for frame in film.frames]
-            picture = studio.save(film, len(film.frames))
-            accepted = studio.accepts(given(photo), direction)
+            picture = service.save(film, len(film.frames))
+            accepted = service.accepts(given(photo), direction)
             return str(picture), {**film.made(len(film.frames)), "energies": energies, "looks_like_source": accepted}
 
     def animate(photo: str, direction: str, strength: float | None) -> str:
         with sentences():
-            return str(studio.save_gif(studio.translate(given(photo), direction, strength)))
+            return str(service.save_gif(service.translate(given(photo), direction, strength)))
 
     def judge(photo: str, direction: str) -> dict[str, Any]:
         with sentences():
-            advice = studio.judge(given(photo), direction)
-            return {"looks_like_source": studio.accepts(given(photo), direction), "advice": advice}
+            advice = service.judge(given(photo), direction)
+            return {"looks_like_source": service.accepts(given(photo), direction), "advice": advice}
 
     def list_directions() -> list[dict[str, Any]]:
         return [
             {"name": name, "source": t.config.source, "target": t.config.target, "strength": t.config.strength}
-            for name, t in studio.translators.items()
+            for name, t in service.translators.items()
         ]
 
     with gr.Group(visible=False):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.train.run_dir import Progress
     from models.train.trainer import Trainer
     from translate.folders.report import Outcome
-    from translate.images.types import Photo
+    from translate.images.types import LoadedImage
     from translate.pipeline import Result, Translator
     from translate.tasks.restore import Restored
 
@@ -137,7 +137,7 @@ def translate(
         _usage(f"{output.name} is a file name; give a folder for several pictures")
     with _sentences():
         from translate.images.formats import can_save
-        from translate.images.types import BadPicture
+        from translate.images.types import ImageError
 
         for sheet in (strip, saliency):
             if sheet is not None and not can_save(sheet):
@@ -154,15 +154,15 @@ def translate(
                 target = _target(path, output, translator.name)
                 try:
                     if target.resolve() in sources - {path.resolve()}:
-                        raise BadPicture(path.name, f"its result would write over {target.name}, another source")
+                        raise ImageError(path.name, f"its result would write over {target.name}, another source")
                     if target.resolve() in taken:
-                        raise BadPicture(path.name, f"another picture of this call is already saved as {target.name}")
+                        raise ImageError(path.name, f"another picture of this call is already saved as {target.name}")
                     if target != output:
                         _spare(target, path)
                     result = _translate_one(translator, path, target, settings, keep_metadata, bars, total)
                     taken.add(target.resolve())
                     _save_extras(result, gif, strip, saliency)
-                except BadPicture as error:
+                except ImageError as error:
                     failed += 1
                     _say(str(error))
                     continue
@@ -185,13 +185,13 @@ def _present(pictures: list[Path]) -> list[Path]:
 
 
 def _spare(target: Path, source: Path) -> None:
-    """Raises BadPicture where a result would replace what was not made here."""
-    from translate.images.metadata import how_made
-    from translate.images.types import BadPicture
+    """Raises ImageError where a result would replace what was not made here."""
+    from translate.images.metadata import read_provenance
+    from translate.images.types import ImageError
 
-    if os.path.lexists(target) and target.resolve() != source.resolve() and how_made(target) is None:
+    if os.path.lexists(target) and target.resolve() != source.resolve() and read_provenance(target) is None:
         reason = f"{target.name} is there already and was not made by cf-translate; -o names another place"
-        raise BadPicture(source.name, reason)
+        raise ImageError(source.name, reason)
 
 
 def _keep_apart(sources: set[Path], outputs: list[Path | None]) -> None:
@@ -213,22 +213,22 @@ def _translate_one(
     bars: Bars,
     total: int,
 ) -> Result:
-    from translate.images.read import open_picture
-    from translate.images.write import save_picture
+    from translate.images.read import open_image
+    from translate.images.write import save_image
 
-    photo = open_picture(path)
+    photo = open_image(path)
     for note in photo.notes:
         _say(f"{path.name}: {note}")
     task = bars.add_task(path.name, total=total)
     result = translator(photo, **settings, watch=lambda frame: bars.advance(task))
     _make_folder(target)
-    save_picture(result.picture, target, like=photo, made=result.made, keep_metadata=keep_metadata, source=path)
+    save_image(result.picture, target, like=photo, made=result.made, keep_metadata=keep_metadata, source=path)
     return result
 
 
 def _save_extras(result: Result, gif: Path | None, strip: Path | None, saliency: Path | None) -> None:
     from translate.explain import explain
-    from translate.images.write import save_picture
+    from translate.images.write import save_image
     from translate.trajectory import make_strip, save_gif
 
     for extra in (gif, strip, saliency):
@@ -237,20 +237,20 @@ def _save_extras(result: Result, gif: Path | None, strip: Path | None, saliency:
     if gif is not None:
         save_gif(result.photo.rgb, result.frames, gif)
     if strip is not None:
-        save_picture(make_strip(result.photo.rgb, result.frames), strip, made=result.made)
+        save_image(make_strip(result.photo.rgb, result.frames), strip, made=result.made)
     if saliency is not None:
-        save_picture(explain(result, result.translator.config.target or "the target"), saliency, made=result.made)
+        save_image(explain(result, result.translator.config.target or "the target"), saliency, made=result.made)
 
 
 def _make_folder(target: Path) -> None:
-    from translate.images.types import BadPicture
+    from translate.images.types import ImageError
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise BadPicture(target.name, f"it cannot be saved: {target.parent.name} is a file, not a folder") from error
+        raise ImageError(target.name, f"it cannot be saved: {target.parent.name} is a file, not a folder") from error
     except OSError as error:
-        raise BadPicture(target.name, f"the folder {target.parent.name} cannot be made ({error.strerror})") from error
+        raise ImageError(target.name, f"the folder {target.parent.name} cannot be made ({error.strerror})") from error
 
 
 def _print_result(path: Path, target: Path, result: Result, as_json: bool) -> None:
@@ -330,7 +330,7 @@ def batch(
 
         _model_at_hand(model)
 
-        from translate.folders.run import run, survey
+        from translate.folders.run import preview, run
         from translate.folders.settings import Settings
 
         carry_out: Callable[..., Iterator[Outcome]] = run
@@ -348,7 +348,7 @@ def batch(
             to_walk = total * len(plan.items)
             chain = bars.add_task("steps", total=to_walk, visible=not dry_run)
             outcomes = (
-                survey(plan, translator, settings)
+                preview(plan, translator, settings)
                 if dry_run
                 else carry_out(
                     plan, translator, settings, stopped=lambda: bool(stopped), step=lambda: bars.advance(chain)
@@ -482,14 +482,14 @@ def train(
 
 
 def _train_with_display(trainer: Trainer, minutes: float | None, kid: Callable[[Tensor], float] | None) -> None:
-    from translate.training.tensorboard_log import Board
+    from translate.training.tensorboard_log import TensorBoardLog
 
     if not trainer.world.is_main:
         with _stop_signals() as stopped:
             trainer.train(minutes=minutes, stop=lambda: bool(stopped))
         return
     with _stop_signals() as stopped, _bars("{task.fields[state]}") as bars:
-        board = Board.open(trainer.run_dir, trainer.iteration)
+        log = TensorBoardLog.open(trainer.run_dir, trainer.iteration)
         task = bars.add_task(
             "training", total=trainer.config.curriculum.iterations, completed=trainer.iteration, state=""
         )
@@ -504,8 +504,8 @@ def _train_with_display(trainer: Trainer, minutes: float | None, kid: Callable[[
                 _say(progress.event)
             elif not bars.console.is_terminal and progress.iteration % 50 == 0:
                 _say(f"{progress.iteration + 1}/{progress.iterations}: {state}")
-            if board is not None:
-                board.add(progress)
+            if log is not None:
+                log.add(progress)
             if progress.sheet is not None:
                 _draw_curves(trainer.run_dir)
 
@@ -513,8 +513,8 @@ def _train_with_display(trainer: Trainer, minutes: float | None, kid: Callable[[
             trainer.train(minutes=minutes, stop=lambda: bool(stopped), report=show, kid=kid)
         finally:
             _draw_curves(trainer.run_dir)
-            if board is not None:
-                board.close()
+            if log is not None:
+                log.close()
     kids = trainer.log.kids()
     if (best := trainer.checkpoints.best(kids)) is not None:
         _say(f"the lowest KID on training pictures, {kids[best]:.1f}: {trainer.checkpoints.path(best)}")
@@ -564,7 +564,7 @@ def evaluate(
 ) -> None:
     """Measure a model: realism, domain rate, content, white change; beside untouched and recoloured pictures."""
     with _sentences():
-        from translate.images.training_set import list_pictures
+        from translate.images.training_set import list_images
 
         try:
             curve = [float(part) for part in strengths.split(",")] if strengths else [None]
@@ -572,7 +572,7 @@ def evaluate(
             _usage(f"--strengths wants numbers with commas between, not {strengths}")
         for folder in (source, target, train_source, train_target, translated):
             if folder is not None:
-                list_pictures(folder)  # says what is wrong with it
+                list_images(folder)  # says what is wrong with it
         _model_at_hand(model)
 
         from translate.metrics.evaluation import evaluate_folders, table
@@ -615,7 +615,7 @@ def generate_pictures(
     """Make pictures from noise, with a model that was trained without a source folder."""
     with _sentences():
         from translate.images.formats import can_save
-        from translate.images.write import save_picture
+        from translate.images.write import save_image
 
         if not can_save(output):
             _usage(f"{output.name} does not end like a picture that can be saved")
@@ -633,7 +633,7 @@ def generate_pictures(
         made = {"task": "generate", "model": translator.name, "digest": translator.digest, "seed": seed, "count": count}
         _make_folder(output)
         columns = None if towards is None else min(count, 8)
-        save_picture(
+        save_image(
             sheet(pictures, columns, scale), output, made=made if towards is None else {**made, "towards": towards}
         )
         typer.echo(output)
@@ -679,7 +679,7 @@ def inpaint_picture(
         _usage("give either --mask or --box")
     with _sentences():
         from translate.images.formats import saved_format
-        from translate.images.read import open_picture
+        from translate.images.read import open_image
 
         try:
             left, top, right, bottom = (0, 0, 0, 0) if box is None else (int(part) for part in box.split(","))
@@ -687,7 +687,7 @@ def inpaint_picture(
             _usage(f"--box wants LEFT,TOP,RIGHT,BOTTOM in pixels, not {box}")
         if mask is not None and output.resolve() == mask.resolve():
             _usage(f"{output.name} would write over the mask")
-        hole = (left, top, right, bottom) if mask is None else open_picture(mask)
+        hole = (left, top, right, bottom) if mask is None else open_image(mask)
         translator, photo = _restorer(model, device, picture, output)
 
         from translate.tasks.restore import inpaint
@@ -698,15 +698,15 @@ def inpaint_picture(
         _save_restored(restored, picture, output, as_json)
 
 
-def _restorer(model: str, device: str, picture: Path, output: Path) -> tuple[Translator, Photo]:
+def _restorer(model: str, device: str, picture: Path, output: Path) -> tuple[Translator, LoadedImage]:
     from translate.images.formats import can_save
-    from translate.images.read import open_picture
+    from translate.images.read import open_image
 
     if not can_save(output):
         _usage(f"{output.name} does not end like a picture that can be saved")
     if output.resolve() == picture.resolve():
         _usage(f"{output.name} would write over the source")
-    photo = open_picture(picture)
+    photo = open_image(picture)
     return _calibrated(model, device, "restore pictures"), photo
 
 
@@ -714,20 +714,20 @@ def _calibrated(model: str, device: str, task: str) -> Translator:
     """A model that can do what only one that was trained from noise and calibrated can."""
     translator = _translator(model, device)
 
-    from translate.tasks.calibration import needs_noise, usual
+    from translate.tasks.calibration import load_stats, require_denoiser
 
-    needs_noise(translator.config, model, task)
-    usual(translator.config, model)  # the name as it was given, for the command that the refusal tells
+    require_denoiser(translator.config, model, task)
+    load_stats(translator.config, model)  # the name as it was given, for the command that the refusal tells
     return translator
 
 
 def _save_restored(restored: Restored, source: Path, output: Path, as_json: bool) -> None:
-    from translate.images.write import save_picture
+    from translate.images.write import save_image
 
     for note in restored.photo.notes:
         _say(f"{source.name}: {note}")
     _make_folder(output)
-    save_picture(restored.picture, output, like=restored.photo, made=restored.made, source=source)
+    save_image(restored.picture, output, like=restored.photo, made=restored.made, source=source)
     row = {"source": str(source), "output": str(output), "seconds": round(restored.seconds, 3), **restored.made}
     typer.echo(json.dumps(row) if as_json else output)
 
@@ -743,7 +743,7 @@ def score_pictures(
     with _sentences():
         from dataclasses import asdict
 
-        from translate.images.types import BadPicture
+        from translate.images.types import ImageError
 
         present = _present(pictures)
         translator = _calibrated(model, device, "say how unusual a picture is")
@@ -754,7 +754,7 @@ def score_pictures(
         for path in present:
             try:
                 verdict = score(translator, path)
-            except BadPicture as error:
+            except ImageError as error:
                 failed += 1
                 _say(str(error))
                 continue
@@ -776,11 +776,11 @@ def calibrate_model(
     """Teach a model what is usual in its domain, for denoise, inpaint, generate and score; kept in its file."""
     with _sentences():
         from models.registry import local, locate
-        from translate.images.training_set import list_pictures, read_training_folder
+        from translate.images.training_set import list_images, read_training_folder
 
         if output is not None and output.suffix != ".safetensors":
             _usage(f"{output.name} must end with .safetensors")
-        list_pictures(pictures)  # says what is wrong with it
+        list_images(pictures)  # says what is wrong with it
         place = locate(model)
         if output is None and local(model) is None:
             _usage(f"{model} came ready-made; say with --output FILE.safetensors where its calibrated copy shall go")
@@ -788,10 +788,10 @@ def calibrate_model(
         from dataclasses import replace
 
         from models.model import Model
-        from translate.tasks.calibration import calibrate, needs_noise
+        from translate.tasks.calibration import calibrate, require_denoiser
 
         loaded = Model.load(place)
-        needs_noise(loaded.config, model, "be calibrated")
+        require_denoiser(loaded.config, model, "be calibrated")
         squares, bad = read_training_folder(pictures, loaded.config.schedule.finest)
         for error in bad:
             _say(f"left out: {error}")
@@ -988,7 +988,7 @@ def _sentences() -> Iterator[None]:
         _fail("stopped; what was finished is kept")
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
-    except (ValueError, ArithmeticError) as error:  # BadPicture, BadModel, Diverged and settings out of range
+    except (ValueError, ArithmeticError) as error:  # ImageError, BadModel, Diverged and settings out of range
         _fail(str(error))
     except MemoryError:
         _fail("there is not enough memory for this; try a smaller picture or a smaller --size")

@@ -57,8 +57,8 @@ def throughput(work: Path, count: int) -> bool:
     from translate.folders.plan import make_plan
     from translate.folders.run import run
     from translate.folders.settings import Settings
-    from translate.images.read import open_picture
-    from translate.images.write import save_picture
+    from translate.images.read import open_image
+    from translate.images.write import save_image
 
     translator = Translator.load(MODEL, "cpu")
     turns = max(1, count // 40)
@@ -68,11 +68,11 @@ def throughput(work: Path, count: int) -> bool:
 
     def loop(turn: int) -> None:
         for path in sorted(folders[turn].rglob("*.*")):
-            photo = open_picture(path)
+            photo = open_image(path)
             result = translator(photo)
             target = work / f"loop{turn}" / path.relative_to(folders[turn])
             target.parent.mkdir(parents=True, exist_ok=True)
-            save_picture(result.picture, target, like=photo, made=result.made, source=path)
+            save_image(result.picture, target, like=photo, made=result.made, source=path)
 
     def batch(turn: int) -> None:
         plan = make_plan(folders[turn], work / f"batch{turn}")
@@ -113,7 +113,7 @@ def digests(folder: Path) -> dict[Path, str]:
 
 def kill(work: Path, count: int) -> bool:
     """kill -9 after a sixth, a third and two thirds, then a run to the end, which makes nothing anew."""
-    from translate.images.read import is_whole
+    from translate.images.read import is_complete
 
     source, target, report = work / "source", work / "target", work / "report.jsonl"
     mixed_folder(source, count, [(256, 256), (320, 240), (240, 320)])
@@ -127,7 +127,7 @@ def kill(work: Path, count: int) -> bool:
         new = results()
         kept = all(new.get(path) == when for path, when in made.items())
         made.update(new)
-        return kept and all(is_whole(path) for path in new) and digests(source) == before
+        return kept and all(is_complete(path) for path in new) and digests(source) == before
 
     fine = True
     for share in (1 / 6, 1 / 3, 2 / 3):

@@ -24,7 +24,7 @@ from torch import Tensor
 from models.config import Upsampling
 from translate.metrics.evaluation import Bench, read_folder, training_twin
 from translate.metrics.features import SqueezeFeatures, as_tensor, nearby_features
-from translate.upsample import carry
+from translate.upsample import guided_upsample
 
 SIDE = 256
 
@@ -41,7 +41,7 @@ def tensor(picture: Image.Image) -> Tensor:
 def carried(source: Image.Image, donor: Image.Image, size: int) -> Image.Image:
     """The source, with the change that turns it into the donor at `size` px."""
     before, after = (tensor(reduced(picture, size)) for picture in (source, donor))
-    return Image.fromarray(carry(np.asarray(source), before, after, Upsampling()))
+    return Image.fromarray(guided_upsample(np.asarray(source), before, after, Upsampling()))
 
 
 def enlarged(source: Image.Image, donor: Image.Image, size: int) -> Image.Image:

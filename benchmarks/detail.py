@@ -26,7 +26,7 @@ from models.config import Upsampling
 from translate import Translator
 from translate.metrics.evaluation import WHITE, Bench
 from translate.metrics.features import SqueezeFeatures, nearby_features
-from translate.upsample import carry
+from translate.upsample import guided_upsample
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 Transfer = Callable[[NDArray[np.uint8], Tensor, Tensor, Upsampling], NDArray[np.uint8]]
@@ -38,7 +38,7 @@ def enlarge(picture: NDArray[np.uint8], source: Tensor, result: Tensor, upsampli
     return (picture + 127.5 * change).round().clip(0, 255).astype(np.uint8)
 
 
-TRANSFERS: Mapping[str, Transfer] = {"plain enlargement": enlarge, "detail transfer": carry}
+TRANSFERS: Mapping[str, Transfer] = {"plain enlargement": enlarge, "detail transfer": guided_upsample}
 
 
 def translations(translator: Translator, pictures: Sequence[Image.Image]) -> Iterator[dict[str, Image.Image]]:

@@ -89,9 +89,9 @@ def results(target: Path) -> dict[Path, int]:
 
 
 def whole(paths: dict[Path, int]) -> bool:
-    from translate.images.read import is_whole
+    from translate.images.read import is_complete
 
-    return all(is_whole(path) for path in paths)
+    return all(is_complete(path) for path in paths)
 
 
 def workers_of(parent: int) -> Iterator[int]:
@@ -201,11 +201,11 @@ def model(work: Path, count: int) -> bool:
     """Each part alone, on one core."""
     from translate import Translator
     from translate.folders import ray as ray_engine
-    from translate.folders.existing import record, standing
+    from translate.folders.existing import existing_result, provenance
     from translate.folders.plan import Item, make_plan
     from translate.folders.run import translate_page
     from translate.folders.settings import Settings
-    from translate.images.formats import is_picture_name
+    from translate.images.formats import is_image_name
 
     translator, settings = Translator.load(MODEL, "cpu"), Settings()
     import torch
@@ -219,13 +219,13 @@ def model(work: Path, count: int) -> bool:
     each = (time.process_time() - worked) / len(outcomes)
     clock = (time.perf_counter() - begin) / len(outcomes)
     read = sum(path.stat().st_size for path in paths) / count
-    made = [path for path in (work / "target").rglob("*") if is_picture_name(path)]
+    made = [path for path in (work / "target").rglob("*") if is_image_name(path)]
     written = sum(path.stat().st_size for path in made) / len(made)
     print(f"a picture: {each:.3f} s of a core ({clock:.3f} s by the clock), {1 / each:.2f} pictures/s")
     print(f"           {read / 1e3:.0f} kB read, {written / 1e3:.0f} kB written")
-    wanted = record(translator, settings)
+    wanted = provenance(translator, settings)
     begin = time.perf_counter()
-    assert all(standing(item, wanted) is not None for item in plan.items if isinstance(item, Item))
+    assert all(existing_result(item, wanted) is not None for item in plan.items if isinstance(item, Item))
     print(f"a finished picture is looked at in {(time.perf_counter() - begin) / count * 1e3:.1f} ms")
 
     many = 20_000

@@ -35,7 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.registry import shipped
 from translate import Translator
-from translate.upsample import carry
+from translate.upsample import guided_upsample
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "samples" / "apples_on_table.jpg"
@@ -240,16 +240,16 @@ def _scaling_with_pixels(translator: Translator, turns: int, sizes: Sequence[int
     columns = ("px", "megapixels", "whole, s", "detail, s", "whole, cpu", "detail, cpu", "chain, MB", "all, MB")
     *_, small = translator.frames(picture_of(256))
     change = small.source, small.state, small.upsampling
-    (fixed,) = in_turns([partial(carry, np.asarray(picture_of(64)), *change)], turns)
+    (fixed,) = in_turns([partial(guided_upsample, np.asarray(picture_of(64)), *change)], turns)
     rows, detail = [], {}
     for size in sizes:
         picture = picture_of(size)
         works: list[Callable[[], object]] = [
             partial(translator, picture),
-            partial(carry, np.asarray(picture), *change),
+            partial(guided_upsample, np.asarray(picture), *change),
         ]
         all_of_it, detail[size] = in_turns(works, turns if size <= FEW_ABOVE else 2)
-        ready = f"translator, picture = Translator.load(MAIN, 'cpu'), open_picture(picture_of({size}))"
+        ready = f"translator, picture = Translator.load(MAIN, 'cpu'), open_image(picture_of({size}))"
         chain_mb = peak_mb("list(translator.frames(picture))", before=ready)
         all_mb = peak_mb("translator(picture)", before=ready)
         costs = all_of_it.wall, detail[size].wall, all_of_it.cpu, detail[size].cpu

@@ -26,7 +26,7 @@ from models.energy import energy_and_grad
 from translate import Translator
 from translate.images.training_set import read_training_folder
 from translate.metrics.features import SqueezeFeatures, as_tensor, nearby_features
-from translate.tasks.calibration import usual
+from translate.tasks.calibration import load_stats
 from translate.tasks.restore import denoise, inpaint
 from translate.tasks.typicality import PERCENTS, distance, statistics
 
@@ -119,7 +119,7 @@ def auroc(inside: NDArray[np.floating], outside: NDArray[np.floating]) -> float:
 
 
 def outlying(translator: Translator, inside: Sequence[Pixels], others: Mapping[str, Sequence[Pixels]]) -> None:
-    schedule, energy, known = translator.config.schedule, translator.energy, usual(translator.config)
+    schedule, energy, known = translator.config.schedule, translator.energy, load_stats(translator.config)
     rng = np.random.default_rng(0)
     size, count = schedule.finest, len(inside)
     order = rng.permutation(count)

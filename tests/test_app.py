@@ -28,9 +28,9 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
-from translate.images.metadata import how_made
+from translate.images.metadata import read_provenance
 from translate.pipeline import Translator
-from translate.web.fifo_queue import Busy, Turns
+from translate.web.fifo_queue import Busy, FifoQueue
 from translate.web.trajectory_cache import safe_name
 
 ROOT = Path(__file__).parent.parent
@@ -99,7 +99,7 @@ def test_a_picture_comes_back_in_its_own_size_and_form_and_says_how_it_was_made(
     path, details = translate(client, photo)
     with Image.open(path) as picture:
         assert (picture.size, picture.format) == ((100, 75), "JPEG")
-    made = how_made(path)
+    made = read_provenance(path)
     assert made is not None and made["model"] == "tiny" and made["steps"] == "4+3"
     assert len(details["energies"]) == 7
     assert Path(path).name == "disc-tiny.jpg"
@@ -155,23 +155,23 @@ def test_both_commands_serve_and_clean_up(tmp_path):
 
 
 def test_the_line_serves_in_order_and_turns_away_whom_it_cannot_hold():
-    turns = Turns(waiting=1)
-    with turns.stand() as first, turns.stand() as second:
+    turns = FifoQueue(waiting=1)
+    with turns.enter() as first, turns.enter() as second:
         assert (first.ahead(), second.ahead()) == (0, 1)
-        with pytest.raises(Busy, match="try again"), turns.stand():
+        with pytest.raises(Busy, match="try again"), turns.enter():
             pass
-        with turns.stand(patient=True) as third:
+        with turns.enter(bypass_limit=True) as third:
             assert third.ahead() == 2
-    with turns.stand() as place:
+    with turns.enter() as place:
         assert place.ahead() == 0
 
 
 def test_whoever_leaves_the_line_makes_room():
-    turns = Turns(waiting=2)
-    with turns.stand():
-        waiting = turns.stand()
+    turns = FifoQueue(waiting=2)
+    with turns.enter():
+        waiting = turns.enter()
         place = waiting.__enter__()
-        with turns.stand() as last:
+        with turns.enter() as last:
             assert last.ahead() == 2
             waiting.__exit__(None, None, None)
             assert last.ahead() == 1

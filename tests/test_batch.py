@@ -30,17 +30,17 @@ from translate import Translator
 from translate.folders import buckets
 from translate.folders import group as groups_of
 from translate.folders import run as batch
-from translate.folders.buckets import Shelves
-from translate.folders.existing import record, standing
-from translate.folders.group import Stopped, translate_group
+from translate.folders.buckets import ShapeBuckets
+from translate.folders.existing import existing_result, provenance
+from translate.folders.group import Stopped, translate_bucket
 from translate.folders.plan import Item, Plan, make_plan
 from translate.folders.report import Outcome, Report, Summary, printable
-from translate.folders.run import run, survey
+from translate.folders.run import preview, run
 from translate.folders.settings import Settings
-from translate.images.metadata import how_made
-from translate.images.read import is_whole, open_picture, picture_size
-from translate.images.types import BadPicture
-from translate.images.write import save_picture
+from translate.images.metadata import read_provenance
+from translate.images.read import image_size, is_complete, open_image
+from translate.images.types import ImageError
+from translate.images.write import save_image
 
 ROOT = Path(__file__).parents[1]
 MANY = 30
@@ -127,9 +127,9 @@ def test_a_result_says_how_and_from_what_it_was_made(translator: Translator, fol
     target = tmp_path / "target"
     translated(make_plan(folder, target), translator)
     for name, digest in digests(folder).items():
-        made = how_made(target / name)
+        made = read_provenance(target / name)
         assert made is not None
-        assert made == {**record(translator, FAST), "source": digest[:16]}
+        assert made == {**provenance(translator, FAST), "source": digest[:16]}
         assert str(tmp_path) not in json.dumps(made)
 
 
@@ -255,7 +255,7 @@ def test_other_settings_are_no_reason_to_lose_a_result(
     assert digests(tmp_path / "target") == before
     (done,) = translated(plan, translator, replace(FAST, overwrite=True)).values()
     assert done.status == "done"
-    assert how_made(tmp_path / "target" / "a.jpg") != how_made(folder / "a.jpg")
+    assert read_provenance(tmp_path / "target" / "a.jpg") != read_provenance(folder / "a.jpg")
     assert statuses(translated(plan, translator)) == {"a.jpg": "skipped"}
 
 
@@ -263,17 +263,17 @@ def test_another_model_or_version_or_source(translator: Translator, folder: Path
     plan = make_plan(folder, tmp_path / "target", glob="a.jpg")
     (item,) = local(plan)
     translated(plan, translator)
-    wanted = record(translator, FAST)
-    assert standing(item, wanted) == Outcome("a.jpg", "a.jpg", "skipped")
+    wanted = provenance(translator, FAST)
+    assert existing_result(item, wanted) == Outcome("a.jpg", "a.jpg", "skipped")
     for key, word in (("digest", "model"), ("version", "version")):
-        found = standing(item, {**wanted, key: "other"})
+        found = existing_result(item, {**wanted, key: "other"})
         assert found is not None
         assert f"({word} {wanted[key]}, not other)" in str(found.reason)
     draw(folder / "a.jpg", seed=77)
-    found = standing(item, wanted)
+    found = existing_result(item, wanted)
     assert found is not None
     assert (found.status, str(found.reason)[:37]) == ("refused", "a.jpg was made from another picture, ")
-    assert standing(item, wanted, overwrite=True) is None
+    assert existing_result(item, wanted, overwrite=True) is None
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".gif", ".webp", ".avif", ".bmp"])
@@ -407,7 +407,7 @@ def test_a_picture_that_fails_in_company_is_tried_alone(
         return real(pictures, **options)
 
     monkeypatch.setattr(translator, "batch", small)
-    outcomes = translate_group(translator, local(make_plan(folder, tmp_path / "target")), FAST)
+    outcomes = translate_bucket(translator, local(make_plan(folder, tmp_path / "target")), FAST)
     reasons = {outcome.source: outcome.reason for outcome in outcomes}
     assert reasons == dict.fromkeys(digests(folder)) | {
         "sub/d.jpg": "the model failed at it (the energies are not finite)",
@@ -452,7 +452,7 @@ def test_names_that_are_no_text(tiny_model: Path, tmp_path: Path) -> None:
 
 def shelved(translator: Translator, sizes: Sequence[tuple[int, int] | None]) -> list[list[int]]:
     """In which groups, by number, pictures of these sizes leave the shelves."""
-    shelves, groups = Shelves(translator, Settings()), []
+    shelves, groups = ShapeBuckets(translator, Settings()), []
     for number, size in enumerate(sizes):
         item = Item(Path("a"), Path("b"), str(number), "b")
         groups += list(shelves.put(item, size))
@@ -496,7 +496,7 @@ def test_large_pictures_wait_for_each_other(
             now.difference_update(item.name for item in items)
         return [Outcome(item.name, item.target_name, "done") for item in items]
 
-    monkeypatch.setattr(batch, "translate_group", watched)
+    monkeypatch.setattr(batch, "translate_bucket", watched)
     monkeypatch.setattr(buckets, "GROUP_PIXELS", 1300)
     outcomes = translated(make_plan(folder, tmp_path / "target"), translator, workers=4)
     assert len(outcomes) == 6
@@ -505,12 +505,12 @@ def test_large_pictures_wait_for_each_other(
 
 def test_the_head_of_a_file_tells_its_size(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.png", "c.webp", "d.bmp", "e.tif", "f.avif"):
-        assert picture_size(draw(tmp_path / name, (40, 30))) == (40, 30)
+        assert image_size(draw(tmp_path / name, (40, 30))) == (40, 30)
     lying = draw(tmp_path / "g.jpg", (40, 30), exif=full_exif(6))
-    assert picture_size(lying) == open_picture(lying).rgb.size == (30, 40)
+    assert image_size(lying) == open_image(lying).rgb.size == (30, 40)
     (tmp_path / "h.jpg").write_bytes(b"text")
-    assert picture_size(tmp_path / "h.jpg") is None
-    assert picture_size(tmp_path / "gone.jpg") is None
+    assert image_size(tmp_path / "h.jpg") is None
+    assert image_size(tmp_path / "gone.jpg") is None
 
 
 def test_noise_of_a_seed_is_the_same_in_any_company(model_files: dict[str, Path]) -> None:
@@ -547,7 +547,7 @@ def test_a_stopped_group_saves_nothing(translator: Translator, folder: Path, tmp
         raise Stopped
 
     with pytest.raises(Stopped):
-        translate_group(translator, local(make_plan(folder, tmp_path / "target")), FAST, step=stop)
+        translate_bucket(translator, local(make_plan(folder, tmp_path / "target")), FAST, step=stop)
     assert not (tmp_path / "target").exists()
 
 
@@ -595,7 +595,7 @@ def test_signals_end_it_in_good_order(many: Path, tmp_path: Path, tiny_model: Pa
     assert err == f"{number.name}: stopped; the same command goes on from here\n"
     results = sorted(path.name for path in target.iterdir())
     assert 3 <= len(results) < MANY
-    assert all(is_whole(target / name) for name in results)
+    assert all(is_complete(target / name) for name in results)
     assert out == f"{len(results)} translated\n"
     assert sorted(json.loads(line)["target"] for line in report.read_text().splitlines()) == results
 
@@ -609,7 +609,7 @@ def test_killed_and_called_again(many: Path, tmp_path: Path, tiny_model: Path) -
     process.kill()
     process.communicate()
     (target / PART).write_bytes(b"half a picture")
-    before = {path.name: path.stat().st_mtime_ns for path in target.glob("*.png") if is_whole(path)}
+    before = {path.name: path.stat().st_mtime_ns for path in target.glob("*.png") if is_complete(path)}
     assert len(before) == len(list(target.glob("*.png")))
     assert all(json.loads(line)["status"] == "done" for line in report.read_text().splitlines())
     process = start(many, target, tiny_model, "--report", report)
@@ -618,7 +618,7 @@ def test_killed_and_called_again(many: Path, tmp_path: Path, tiny_model: Path) -
     assert out == f"{MANY - len(before)} translated, {len(before)} finished before\n"
     assert sorted(path.name for path in target.iterdir()) == sorted(sources)
     assert {name: (target / name).stat().st_mtime_ns for name in before} == before
-    assert all(is_whole(path) for path in target.iterdir())
+    assert all(is_complete(path) for path in target.iterdir())
     assert digests(many) == sources
 
 
@@ -738,19 +738,19 @@ def test_summary() -> None:
 def test_survey_opens_nothing(
     translator: Translator, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups_of, "open_picture", lambda *_, **__: pytest.fail("a source was opened"))
-    outcomes = list(survey(make_plan(folder, tmp_path / "target"), translator, FAST))
+    monkeypatch.setattr(groups_of, "open_image", lambda *_, **__: pytest.fail("a source was opened"))
+    outcomes = list(preview(make_plan(folder, tmp_path / "target"), translator, FAST))
     assert {outcome.status for outcome in outcomes} == {"planned"}
     assert not (tmp_path / "target").exists()
 
 
 def test_a_bmp_keeps_its_record_behind_its_end(tmp_path: Path) -> None:
-    path = save_picture(Image.new("RGB", (5, 5), "red"), tmp_path / "a.bmp", made={"seed": 3})
-    assert how_made(path) == {"seed": 3}
+    path = save_image(Image.new("RGB", (5, 5), "red"), tmp_path / "a.bmp", made={"seed": 3})
+    assert read_provenance(path) == {"seed": 3}
     with Image.open(path) as image:
         assert image.getpixel((4, 4)) == (255, 0, 0)
-    plain = save_picture(Image.new("RGB", (5, 5), "red"), tmp_path / "b.bmp")
-    assert how_made(plain) is None
+    plain = save_image(Image.new("RGB", (5, 5), "red"), tmp_path / "b.bmp")
+    assert read_provenance(plain) is None
     assert path.read_bytes().startswith(plain.read_bytes())
-    with pytest.raises(BadPicture):
-        save_picture(Image.new("RGB", (5, 5)), tmp_path / "gone" / "a.bmp", made={"seed": 3})
+    with pytest.raises(ImageError):
+        save_image(Image.new("RGB", (5, 5)), tmp_path / "gone" / "a.bmp", made={"seed": 3})

@@ -19,7 +19,7 @@ from PIL import Image, ImageSequence
 from typer.testing import CliRunner, Result
 
 from cli import app
-from translate.images.metadata import how_made
+from translate.images.metadata import read_provenance
 
 CPU = ("--device", "cpu")
 ROOT = Path(__file__).parents[1]
@@ -58,7 +58,7 @@ def test_a_picture_becomes_a_picture_of_the_same_size(tiny_model: Path, photo: P
     assert result.stdout == f"{tmp_path / 'out.png'}\n"
     with Image.open(tmp_path / "out.png") as picture:
         assert picture.size == (100, 75)
-    made = how_made(tmp_path / "out.png")
+    made = read_provenance(tmp_path / "out.png")
     assert made is not None
     assert (made["model"], made["strength"], made["seed"]) == ("tiny", 1.5, 4)
     assert str(tmp_path) not in json.dumps(made)

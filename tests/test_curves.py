@@ -21,7 +21,7 @@ from models.train.run_dir import CONFIG, LOG, Log, Progress
 from translate.metrics import training_kid as kids
 from translate.metrics.features import FeaturesError
 from translate.training.curves import save_curves, surviving
-from translate.training.tensorboard_log import Board
+from translate.training.tensorboard_log import TensorBoardLog
 
 
 def progress(iteration: int, **others: Any) -> Progress:
@@ -71,7 +71,7 @@ def test_without_tensorboard_there_is_no_board_and_nothing_of_it_is_imported(
 ) -> None:
     monkeypatch.setattr("translate.training.tensorboard_log.find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
-    assert Board.open(tmp_path, 0) is None
+    assert TensorBoardLog.open(tmp_path, 0) is None
     assert "torch.utils.tensorboard" not in sys.modules
     assert not list(tmp_path.iterdir())
 
@@ -81,13 +81,13 @@ def test_with_tensorboard_it_gets_figures_sheets_and_events(tmp_path: Path) -> N
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
     Image.new("RGB", (40, 20), "red").save(tmp_path / "sheet.png")
-    board = Board.open(tmp_path, 0)
-    assert board is not None
+    log = TensorBoardLog.open(tmp_path, 0)
+    assert log is not None
     for number in range(99):
-        board.add(progress(number))
-    board.add(progress(99, penalty=float("nan"), kid=66.5, sheet=tmp_path / "sheet.png"))
-    board.add(progress(101, event="blew up at iteration 101, rolled back to 50"))
-    board.close()
+        log.add(progress(number))
+    log.add(progress(99, penalty=float("nan"), kid=66.5, sheet=tmp_path / "sheet.png"))
+    log.add(progress(101, event="blew up at iteration 101, rolled back to 50"))
+    log.close()
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("chain_energy")] == [*range(0, 99, 8), 99]
     assert [(event.step, event.value) for event in events.Scalars("kid")] == [(99, 66.5)]

@@ -14,7 +14,7 @@ from PIL import Image
 from models.hub import HubError
 from tests.fake_hub import FakeHub, fake_hub, point_client
 from translate.images.training_set import read_training_files
-from translate.images.types import BadPicture
+from translate.images.types import ImageError
 from translate.training.datasets import Dataset, open_dataset
 
 
@@ -115,15 +115,15 @@ def test_a_bad_file_in_a_zip_is_one_sentence_and_the_others_go_on(
 @pytest.mark.parametrize("content", [b"", b"text", packed({"a.png": picture(0)})[:-30]])
 def test_what_is_no_zip_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(BadPicture, match=r"^a\.zip: this is neither"):
+    with pytest.raises(ImageError, match=r"^a\.zip: this is neither"):
         open_dataset(tmp_path / "a.zip")
 
 
 def test_what_is_not_there_or_empty_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "pair.zip").write_bytes(packed({"trainA/a.png": picture(0)}))
-    with pytest.raises(BadPicture, match=r"pair\.zip/trainB: there is no picture in it"):
+    with pytest.raises(ImageError, match=r"pair\.zip/trainB: there is no picture in it"):
         open_dataset(tmp_path / "pair.zip" / "trainB")
-    with pytest.raises(BadPicture, match="no such folder"):
+    with pytest.raises(ImageError, match="no such folder"):
         open_dataset(tmp_path / "absent")
 
 
@@ -151,7 +151,7 @@ def test_a_zip_on_the_hub_and_a_revision(server: FakeHub) -> None:
     assert len(read(open_dataset("hf://datasets/me/pair@v1/data/pair.zip/trainA"))[0]) == 1
     assert len(read(open_dataset("hf://datasets/me/pair@v1/x"))[0]) == 1
     assert len(read(open_dataset("hf://datasets/me/pair@v1"))[0]) == 1
-    with pytest.raises(BadPicture, match="no picture"):
+    with pytest.raises(ImageError, match="no picture"):
         open_dataset("hf://datasets/me/pair/x")
 
 

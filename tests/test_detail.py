@@ -10,12 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from models.config import Upsampling
-from translate import upsample as detail
+from translate import upsample
 
 
 def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray[np.uint8]:
     """With all of the remainder, in luma and in chroma."""
-    return detail.carry(picture, source, result, Upsampling())
+    return upsample.guided_upsample(picture, source, result, Upsampling())
 
 
 def small(picture: NDArray[np.uint8], width: int, height: int) -> Tensor:
@@ -75,7 +75,7 @@ def test_tiles_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> Non
     source = small(picture, 32, 48)
     result = source + 0.2 * torch.randn(source.shape, generator=torch.Generator().manual_seed(0))
     whole = carry(picture, source, result)
-    monkeypatch.setattr(detail, "TILE", (7, 31))
+    monkeypatch.setattr(upsample, "TILE", (7, 31))
     tiles = carry(picture, source, result)
     assert np.abs(whole.astype(int) - tiles).max() <= 1, "but for the last bit of rounding"
     assert (whole != tiles).mean() < 1e-3
@@ -95,7 +95,7 @@ def test_chroma_that_no_transform_expresses_can_stay_behind() -> None:
     source = small(picture, 48, 48)
     result = source + 0.4 * torch.randn(source.shape, generator=torch.Generator().manual_seed(0))
     colorful, grey, neither = (
-        detail.carry(picture, source, result, Upsampling(luma=luma, chroma=chroma)).astype(float) - 128
+        upsample.guided_upsample(picture, source, result, Upsampling(luma=luma, chroma=chroma)).astype(float) - 128
         for luma, chroma in ((1.0, 1.0), (1.0, 0.0), (0.0, 0.0))
     )
     spread = [change.std(axis=2).mean() for change in (colorful, grey, neither)]

@@ -12,17 +12,17 @@ from PIL import Image
 from torch import is_tensor
 
 from translate.explain import energy_curve, heat
-from translate.images.metadata import how_made
-from translate.images.types import BadPicture
+from translate.images.metadata import read_provenance
+from translate.images.types import ImageError
 from translate.pipeline import Translator
 from translate.trajectory import saliency
-from translate.web.trajectory_cache import Film, Shelf, pack
+from translate.web.trajectory_cache import Trajectory, TrajectoryCache, pack
 
 
 @pytest.fixture
-def film(tiny_model: Path, photo: Path) -> Film:
+def film(tiny_model: Path, photo: Path) -> Trajectory:
     translator = Translator.load(tiny_model, "cpu")
-    return Film(photo, translator, 1.0, list(translator.frames(photo, strength=1.0)))
+    return Trajectory(photo, translator, 1.0, list(translator.frames(photo, strength=1.0)))
 
 
 def test_the_last_step_is_what_a_translation_gives(film, tmp_path):
@@ -30,7 +30,7 @@ def test_the_last_step_is_what_a_translation_gives(film, tmp_path):
     result = film.translator(film.source, strength=1.0)
     with Image.open(path) as saved:
         assert np.abs(np.asarray(saved).astype(int) - np.asarray(result.picture)).mean() < 2  # it is a JPEG
-    assert how_made(path) == {**result.made, "steps": "4+3"}
+    assert read_provenance(path) == {**result.made, "steps": "4+3"}
 
 
 def test_step_0_is_the_photo_and_steps_in_between_say_so(film, tmp_path):
@@ -48,7 +48,7 @@ def test_step_0_is_the_photo_and_steps_in_between_say_so(film, tmp_path):
 def test_what_a_film_keeps_is_what_it_says(model_files, photo):
     """Also with a gate, whose states are made, and kept, when a step is looked at."""
     translator = Translator.load(model_files["votes"], "cpu")
-    film = Film(photo, translator, 1.0, list(translator.frames(photo, strength=1.0)))
+    film = Trajectory(photo, translator, 1.0, list(translator.frames(photo, strength=1.0)))
     said = film.bytes
     for step in range(len(film.frames) + 1):
         film.picture(step)
@@ -61,10 +61,10 @@ def test_what_a_film_keeps_is_what_it_says(model_files, photo):
 
 
 def test_a_photo_that_is_gone_or_too_large_is_a_sentence(film, tmp_path):
-    with pytest.raises(BadPicture, match="too large"):
+    with pytest.raises(ImageError, match="too large"):
         film.save(1, tmp_path, 100)
     film.source = tmp_path / "gone.jpg"
-    with pytest.raises(BadPicture, match="there is no such file"):
+    with pytest.raises(ImageError, match="there is no such file"):
         film.save(1, tmp_path, 10**6)
     assert not list(tmp_path.iterdir())
 
@@ -78,7 +78,7 @@ def test_an_animation_needs_steps(film, tmp_path):
 
 
 def test_the_shelf_keeps_the_newest(film):
-    shelf = Shelf(room=2 * film.bytes)
+    shelf = TrajectoryCache(room=2 * film.bytes)
     for visitor in "abc":
         shelf.put(visitor, film)
     assert (shelf.take("a"), shelf.take("b")) == (None, film)

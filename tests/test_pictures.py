@@ -22,11 +22,11 @@ import pytest
 from PIL import ExifTags, Image
 
 from translate.images import formats, training_set
-from translate.images.metadata import how_made
-from translate.images.read import open_picture
-from translate.images.training_set import list_pictures, read_training_folder
-from translate.images.types import BadPicture, Photo, Source
-from translate.images.write import save_picture
+from translate.images.metadata import read_provenance
+from translate.images.read import open_image
+from translate.images.training_set import list_images, read_training_folder
+from translate.images.types import ImageError, LoadedImage, Source
+from translate.images.write import save_image
 
 # What Pillow warns of while it reads damaged and huge files; that users never see it has a test of its own.
 pytestmark = [
@@ -448,7 +448,7 @@ UNREADABLE: list[tuple[str, Callable[[], bytes], str]] = [  # what it is, the fi
 
 @pytest.mark.parametrize("kind", READABLE, ids=lambda kind: kind.id)
 def test_readable(kind: Kind) -> None:
-    photo = open_picture(kind.file())
+    photo = open_image(kind.file())
     assert (photo.rgb.mode, photo.rgb.size, photo.format) == ("RGB", kind.size, kind.format)
     assert photo.rgb.info == {}
     for place, colour in kind.pixels.items():
@@ -469,8 +469,8 @@ def test_unreadable(tmp_path: Path, file: Callable[[], bytes], reason: str) -> N
     path = tmp_path / "apple.jpg"
     path.write_bytes(file())
     for source in (path, path.read_bytes()):
-        with pytest.raises(BadPicture) as raised:
-            open_picture(source)
+        with pytest.raises(ImageError) as raised:
+            open_image(source)
         assert reason in raised.value.reason
         assert str(raised.value) == f"{'apple.jpg' if source is path else 'picture'}: {raised.value.reason}"
         assert "\n" not in str(raised.value)
@@ -485,7 +485,7 @@ def table() -> str:
     """Every kind of file above and its outcome, in Markdown."""
     rows = [TABLE, "| --- | --- |"]
     for kind in READABLE:
-        (note,) = open_picture(kind.file()).notes or ("",)
+        (note,) = open_image(kind.file()).notes or ("",)
         said = [
             kind.outcome,
             "transparency kept" if kind.alpha else "",
@@ -494,8 +494,8 @@ def table() -> str:
         ]
         rows.append(f"| {kind.id} | {'; '.join(filter(None, said)) or 'taken as it is'} |")
     for name, file, _ in UNREADABLE:
-        with pytest.raises(BadPicture) as raised:
-            open_picture(file())
+        with pytest.raises(ImageError) as raised:
+            open_image(file())
         rows.append(f"| {name} | refused: “{raised.value.reason}” |")
     return "\n".join(rows) + "\n"
 
@@ -519,10 +519,10 @@ def test_whatever_is_damaged_gives_a_photo_or_one_sentence() -> None:
             for _ in range(chance.choice((1, 3, 20))):
                 damaged[chance.randrange(min(len(seed), 300))] = chance.randrange(256)
             try:
-                photo = open_picture(
+                photo = open_image(
                     bytes(damaged[: chance.choice((None, chance.randrange(len(seed))))]), max_pixels=10**6
                 )
-            except BadPicture as bad:
+            except ImageError as bad:
                 assert "\n" not in str(bad)
             else:
                 assert photo.rgb.mode == "RGB"
@@ -544,7 +544,7 @@ def test_every_kind_of_source_gives_the_same(tmp_path: Path) -> None:
             io.BytesIO(path.read_bytes()),
             image,
         ]
-        photos = [open_picture(source) for source in sources]
+        photos = [open_image(source) for source in sources]
     assert all(equal(photo.rgb, photos[0].rgb) for photo in photos)
     assert [photo.name for photo in photos] == ["a.png", "a.png", "picture", "a.png", "picture", "a.png"]
 
@@ -552,7 +552,7 @@ def test_every_kind_of_source_gives_the_same(tmp_path: Path) -> None:
 def test_a_pillow_picture_is_left_as_it_is() -> None:
     image = hidden_red()
     before = image.tobytes()
-    photo = open_picture(image)
+    photo = open_image(image)
     photo.rgb.paste(GREY, (0, 0, 30, 10))
     assert (image.mode, image.tobytes(), photo.format, photo.name) == ("RGBA", before, "PNG", "picture")
 
@@ -560,58 +560,58 @@ def test_a_pillow_picture_is_left_as_it_is() -> None:
 def test_a_wrong_suffix_does_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "really a png.jpg"
     path.write_bytes(encode(corner(), "PNG"))
-    assert open_picture(path).format == "PNG"
+    assert open_image(path).format == "PNG"
 
 
 def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BadPicture, match=r"^gone\.jpg: there is no such file$"):
-        open_picture(tmp_path / "gone.jpg")
-    with pytest.raises(BadPicture, match=r": this is a folder, not a picture$"):
-        open_picture(tmp_path)
-    with pytest.raises(BadPicture, match="no pixels"):
-        open_picture(Image.new("RGB", (0, 5)))
+    with pytest.raises(ImageError, match=r"^gone\.jpg: there is no such file$"):
+        open_image(tmp_path / "gone.jpg")
+    with pytest.raises(ImageError, match=r": this is a folder, not a picture$"):
+        open_image(tmp_path)
+    with pytest.raises(ImageError, match="no pixels"):
+        open_image(Image.new("RGB", (0, 5)))
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.jpg")
-        with pytest.raises(BadPicture, match=r"pipe\.jpg: this is not an ordinary file"):
-            open_picture(tmp_path / "pipe.jpg")
+        with pytest.raises(ImageError, match=r"pipe\.jpg: this is not an ordinary file"):
+            open_image(tmp_path / "pipe.jpg")
 
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)  # chmod does not stop the superuser, who may run the tests
-    with pytest.raises(BadPicture, match="may not be read"):
-        open_picture(tmp_path / "locked.jpg")
+    with pytest.raises(ImageError, match="may not be read"):
+        open_image(tmp_path / "locked.jpg")
 
 
 def test_heic_names_the_package_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(BadPicture, match="pip install pillow-heif"):
-        open_picture(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
+    with pytest.raises(ImageError, match="pip install pillow-heif"):
+        open_image(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
 
 
 def test_limits() -> None:
     file = encode(corner(), "PNG")
-    assert open_picture(file, max_pixels=800).rgb.size == (40, 20)
-    with pytest.raises(BadPicture, match=r"too large; the limit is 0\.0005 megapixels"):
-        open_picture(file, max_pixels=500)
-    with pytest.raises(BadPicture, match="too large"):
-        open_picture(corner(), max_pixels=500)
+    assert open_image(file, max_pixels=800).rgb.size == (40, 20)
+    with pytest.raises(ImageError, match=r"too large; the limit is 0\.0005 megapixels"):
+        open_image(file, max_pixels=500)
+    with pytest.raises(ImageError, match="too large"):
+        open_image(corner(), max_pixels=500)
     # 108 megapixels in a file of a fair size are let in; that nothing is in it is noticed by the decoder.
-    with pytest.raises(BadPicture) as raised:
-        open_picture(png_by_hand((12_000, 9_000), 1, 0, b"", extra=bytes(200_000)))
+    with pytest.raises(ImageError) as raised:
+        open_image(png_by_hand((12_000, 9_000), 1, 0, b"", extra=bytes(200_000)))
     assert "too large" not in raised.value.reason
     assert "bomb" not in raised.value.reason
 
 
 @pytest.mark.parametrize(("mode", "format"), [("RGB", "PNG"), ("L", "PNG"), ("RGB", "JPEG")])
 def test_blank_pictures_of_30_megapixels_are_no_bombs(mode: str, format: str) -> None:
-    assert open_picture(encode(Image.new(mode, (6000, 5000), "white"), format)).rgb.size == (6000, 5000)
+    assert open_image(encode(Image.new(mode, (6000, 5000), "white"), format)).rgb.size == (6000, 5000)
 
 
 def test_a_bad_picture_crosses_process_borders() -> None:
-    bad = pickle.loads(pickle.dumps(BadPicture("a.jpg", "the file is empty")))
+    bad = pickle.loads(pickle.dumps(ImageError("a.jpg", "the file is empty")))
     assert (type(bad), bad.name, bad.reason, str(bad)) == (
-        BadPicture,
+        ImageError,
         "a.jpg",
         "the file is empty",
         "a.jpg: the file is empty",
@@ -649,7 +649,7 @@ def rainbow() -> Image.Image:
 
 @pytest.mark.parametrize("name", ["Display P3", "Adobe RGB"])
 def test_wide_colours_are_seen_as_the_formulas_say(name: str) -> None:
-    photo = open_picture(encode(rainbow(), "PNG", icc_profile=rgb_profile(name)))
+    photo = open_image(encode(rainbow(), "PNG", icc_profile=rgb_profile(name)))
     linear = (np.asarray(rainbow()) / 255) ** (563 / 256)
     wanted = 255 * linear_to_srgb(linear @ np.array(PRIMARIES[name]).T @ np.linalg.inv(PRIMARIES["sRGB"]).T)
     assert np.abs(np.asarray(photo.rgb) - wanted).max() <= 2
@@ -659,34 +659,32 @@ def test_wide_colours_are_seen_as_the_formulas_say(name: str) -> None:
 @pytest.mark.parametrize("name", ["Display P3", "Adobe RGB"])
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_an_unchanged_wide_picture_comes_back_exactly(tmp_path: Path, name: str, suffix: str) -> None:
-    photo = open_picture(encode(rainbow(), "PNG", icc_profile=rgb_profile(name)))
-    with Image.open(save_picture(photo.rgb, tmp_path / f"b{suffix}", like=photo)) as back:
+    photo = open_image(encode(rainbow(), "PNG", icc_profile=rgb_profile(name)))
+    with Image.open(save_image(photo.rgb, tmp_path / f"b{suffix}", like=photo)) as back:
         assert equal(back, rainbow())
         assert back.info["icc_profile"] == rgb_profile(name)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
 def test_the_profile_goes_with_every_format_that_can_hold_it(tmp_path: Path, suffix: str) -> None:
-    photo = open_picture(encode(corner(), "PNG", icc_profile=rgb_profile("Display P3")))
-    again = open_picture(save_picture(photo.rgb, tmp_path / f"b{suffix}", like=photo))
+    photo = open_image(encode(corner(), "PNG", icc_profile=rgb_profile("Display P3")))
+    again = open_image(save_image(photo.rgb, tmp_path / f"b{suffix}", like=photo))
     assert again.profile == rgb_profile("Display P3")
     assert off(again.original, (35, 15), BLUE) <= 9
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".gif"])
 def test_without_a_profile_the_colours_are_srgb(tmp_path: Path, suffix: str) -> None:
-    photo = open_picture(encode(corner(), "PNG", icc_profile=rgb_profile("Adobe RGB")))
-    again = open_picture(save_picture(photo.rgb, tmp_path / f"b{suffix}", like=photo))
+    photo = open_image(encode(corner(), "PNG", icc_profile=rgb_profile("Adobe RGB")))
+    again = open_image(save_image(photo.rgb, tmp_path / f"b{suffix}", like=photo))
     assert again.profile is None
     assert equal(again.rgb, photo.rgb)
 
 
 def test_a_change_of_a_wide_picture_is_the_change_that_was_made(tmp_path: Path) -> None:
-    photo = open_picture(
-        encode(Image.new("RGB", (4, 4), (120, 130, 140)), "PNG", icc_profile=rgb_profile("Display P3"))
-    )
+    photo = open_image(encode(Image.new("RGB", (4, 4), (120, 130, 140)), "PNG", icc_profile=rgb_profile("Display P3")))
     changed = Image.new("RGB", (4, 4), (200, 120, 40))
-    again = open_picture(save_picture(changed, tmp_path / "b.png", like=photo))
+    again = open_image(save_image(changed, tmp_path / "b.png", like=photo))
     assert np.abs(np.asarray(again.rgb).astype(int) - np.asarray(changed)).max() <= 2
 
 
@@ -706,18 +704,18 @@ MADE = {
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_saved_and_read_again(tmp_path: Path, suffix: str) -> None:
-    path = save_picture(corner(), tmp_path / f"b{suffix}", made=MADE)
-    photo = open_picture(path)
+    path = save_image(corner(), tmp_path / f"b{suffix}", made=MADE)
+    photo = open_image(path)
     assert photo.rgb.size == (40, 20)
     assert off(photo.rgb, (5, 5), RED) <= 9
-    assert how_made(path) == MADE
+    assert read_provenance(path) == MADE
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_pictures_of_others_have_no_record(tmp_path: Path, suffix: str) -> None:
-    path = save_picture(corner(), tmp_path / f"b{suffix}")
-    assert how_made(path) is None
+    path = save_image(corner(), tmp_path / f"b{suffix}")
+    assert read_provenance(path) is None
 
 
 def test_how_made_of_what_is_not_ours(tmp_path: Path) -> None:
@@ -726,7 +724,8 @@ def test_how_made_of_what_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "c.gif").write_bytes(encode(corner(), "GIF", comment=b'{"a": 1}'))
     (tmp_path / "d.png").write_bytes(encode(corner(), "PNG"))
     (tmp_path / "e.png").write_bytes(b"text")
-    assert [how_made(tmp_path / name) for name in ("a.jpg", "b.gif", "c.gif", "d.png", "e.png", "f.png")] == [None] * 6
+    files = ("a.jpg", "b.gif", "c.gif", "d.png", "e.png", "f.png")
+    assert [read_provenance(tmp_path / name) for name in files] == [None] * 6
 
 
 def test_a_record_names_no_folders(tmp_path: Path) -> None:
@@ -737,8 +736,8 @@ def test_a_record_names_no_folders(tmp_path: Path) -> None:
         "w": r"C:\me\b.jpg",
         "seed": np.int64(3),
     }
-    path = save_picture(corner(), tmp_path / "b.png", made=made)
-    assert how_made(path) == {
+    path = save_image(corner(), tmp_path / "b.png", made=made)
+    assert read_provenance(path) == {
         "model": "m.safetensors",
         "source": "a.jpg",
         "hub": "owner/name",
@@ -750,8 +749,8 @@ def test_a_record_names_no_folders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".avif", ".tif", ".gif", ".jpg", ".bmp"])
 def test_alpha_goes_back_where_it_can(tmp_path: Path, suffix: str) -> None:
-    photo = open_picture(encode(hidden_red(), "PNG"))
-    again = open_picture(save_picture(photo.rgb, tmp_path / f"b{suffix}", like=photo))
+    photo = open_image(encode(hidden_red(), "PNG"))
+    again = open_image(save_image(photo.rgb, tmp_path / f"b{suffix}", like=photo))
     assert photo.alpha is not None
     if suffix in (".jpg", ".bmp"):
         assert again.alpha is None
@@ -765,14 +764,14 @@ def test_alpha_goes_back_where_it_can(tmp_path: Path, suffix: str) -> None:
 
 
 def test_of_exif_only_what_is_asked_for_and_never_the_place(tmp_path: Path) -> None:
-    photo = open_picture(encode(corner(), "JPEG", exif=full_exif(6)))
+    photo = open_image(encode(corner(), "JPEG", exif=full_exif(6)))
     assert photo.exif is not None
     for suffix in (".jpg", ".png", ".webp", ".avif", ".tif"):
-        with Image.open(save_picture(photo.rgb, tmp_path / f"without{suffix}", like=photo)) as plain:
+        with Image.open(save_image(photo.rgb, tmp_path / f"without{suffix}", like=photo)) as plain:
             assert ExifTags.Base.Make not in plain.getexif()
-        path = save_picture(photo.rgb, tmp_path / f"with{suffix}", like=photo, keep_metadata=True, made=MADE)
+        path = save_image(photo.rgb, tmp_path / f"with{suffix}", like=photo, keep_metadata=True, made=MADE)
         assert b"secret place" not in path.read_bytes()
-        assert how_made(path) == MADE
+        assert read_provenance(path) == MADE
         with Image.open(path) as kept:
             tags = kept.getexif()
             assert (tags[ExifTags.Base.Make], tags[ExifTags.Base.Model]) == ("Maker", "Model 1")
@@ -783,8 +782,8 @@ def test_of_exif_only_what_is_asked_for_and_never_the_place(tmp_path: Path) -> N
 
 
 def test_exif_of_a_tiff_is_not_its_layout(tmp_path: Path) -> None:
-    photo = open_picture(encode(corner(), "TIFF", exif=full_exif().tobytes()))
-    path = save_picture(photo.rgb, tmp_path / "b.jpg", like=photo, keep_metadata=True)
+    photo = open_image(encode(corner(), "TIFF", exif=full_exif().tobytes()))
+    path = save_image(photo.rgb, tmp_path / "b.jpg", like=photo, keep_metadata=True)
     with Image.open(path) as kept:
         tags = dict(kept.getexif())
         assert tags.pop(ExifTags.Base.Make) == "Maker"
@@ -796,7 +795,7 @@ def test_the_thumbnail_is_not_kept() -> None:
     first = struct.pack("<HHHI4sI", 1, ExifTags.Base.Make, 2, 4, b"abc\0", 26)
     second = struct.pack("<HHHIIHHIII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, 9, 0)
     block = b"Exif\0\0II*\0" + struct.pack("<I", 8) + first + second + b"THUMBNAIL"
-    photo = open_picture(encode(corner(), "JPEG", exif=block))
+    photo = open_image(encode(corner(), "JPEG", exif=block))
     assert photo.exif is not None
     assert b"abc" in photo.exif
     assert b"THUMBNAIL" not in photo.exif
@@ -805,7 +804,7 @@ def test_the_thumbnail_is_not_kept() -> None:
 def test_what_hangs_on_a_pillow_picture_is_not_saved(tmp_path: Path) -> None:
     data = encode(corner(), "PNG", exif=full_exif(), icc_profile=rgb_profile("Adobe RGB"))
     for suffix in SUFFIXES:
-        with Image.open(io.BytesIO(data)) as image, Image.open(save_picture(image, tmp_path / f"b{suffix}")) as saved:
+        with Image.open(io.BytesIO(data)) as image, Image.open(save_image(image, tmp_path / f"b{suffix}")) as saved:
             assert "icc_profile" not in saved.info
             assert not {ExifTags.Base.Make, ExifTags.IFD.GPSInfo} & set(saved.getexif())
 
@@ -817,14 +816,14 @@ def test_can_save() -> None:
 
 def test_refused_names_and_sizes(tmp_path: Path) -> None:
     for name in ("b.xyz", "b"):
-        with pytest.raises(BadPicture, match=r"its name must end with one of \.jpg"):
-            save_picture(corner(), tmp_path / name)
+        with pytest.raises(ImageError, match=r"its name must end with one of \.jpg"):
+            save_image(corner(), tmp_path / name)
     with pytest.raises(ValueError, match="cannot be saved like"):
-        save_picture(corner(size=(10, 10)), tmp_path / "b.png", like=open_picture(corner()))
-    with pytest.raises(BadPicture, match=r"b\.webp: it cannot be saved as \.webp"):
-        save_picture(Image.new("RGB", (17_000, 1)), tmp_path / "b.webp")
-    with pytest.raises(BadPicture, match=r"b\.jpg: it cannot be saved as \.jpg"):
-        save_picture(Image.new("RGB", (66_000, 1)), tmp_path / "b.jpg")
+        save_image(corner(size=(10, 10)), tmp_path / "b.png", like=open_image(corner()))
+    with pytest.raises(ImageError, match=r"b\.webp: it cannot be saved as \.webp"):
+        save_image(Image.new("RGB", (17_000, 1)), tmp_path / "b.webp")
+    with pytest.raises(ImageError, match=r"b\.jpg: it cannot be saved as \.jpg"):
+        save_image(Image.new("RGB", (66_000, 1)), tmp_path / "b.jpg")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -835,10 +834,10 @@ def test_never_over_the_source(tmp_path: Path) -> None:
     (tmp_path / "link.png").symlink_to(source)
     (tmp_path / "sub").mkdir()
     for path in (source, tmp_path / "link.png", tmp_path / "sub" / ".." / "a.png"):
-        with pytest.raises(BadPicture, match="write over the source"):
-            save_picture(corner(), path, source=source)
+        with pytest.raises(ImageError, match="write over the source"):
+            save_image(corner(), path, source=source)
     assert source.read_bytes() == before
-    save_picture(corner(), tmp_path / "b.png", source=source)
+    save_image(corner(), tmp_path / "b.png", source=source)
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
@@ -850,21 +849,21 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
         (tmp_path / "folder.png", "there is a folder of this name"),
         *([(Path("/proc/b.png"), "cannot be saved here")] if Path("/proc").is_dir() else []),
     ]:
-        with pytest.raises(BadPicture, match=reason) as raised:
-            save_picture(corner(), path)
+        with pytest.raises(ImageError, match=reason) as raised:
+            save_image(corner(), path)
         assert str(tmp_path) not in str(raised.value)
     assert sorted(file.name for file in tmp_path.rglob("*")) == ["file", "folder.png"]
 
 
 @pytest.mark.parametrize(
     ("error", "raised"),
-    [(OSError(28, "No space left on device"), BadPicture), (KeyboardInterrupt(), KeyboardInterrupt)],
+    [(OSError(28, "No space left on device"), ImageError), (KeyboardInterrupt(), KeyboardInterrupt)],
     ids=["full disk", "Ctrl-C"],
 )
 def test_a_failing_save_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, raised: type[BaseException]
 ) -> None:
-    path = save_picture(corner(), tmp_path / "b.png")
+    path = save_image(corner(), tmp_path / "b.png")
     before = path.read_bytes()
 
     def fail(image: Image.Image, file: io.BytesIO, *_: object, **__: object) -> None:
@@ -872,8 +871,8 @@ def test_a_failing_save_leaves_what_was_there(
         raise error
 
     monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(raised, match="No space" if raised is BadPicture else None):
-        save_picture(corner().rotate(90), path)
+    with pytest.raises(raised, match="No space" if raised is ImageError else None):
+        save_image(corner().rotate(90), path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["b.png"]
 
@@ -884,26 +883,26 @@ def test_the_picture_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     def watch(image: Image.Image, file: io.BytesIO, format: str, **options: object) -> None:
         save(image, file, format, **options)
-        seen.append([path.name for path in list_pictures(tmp_path)])
+        seen.append([path.name for path in list_images(tmp_path)])
 
     monkeypatch.setattr(Image.Image, "save", watch)
-    save_picture(corner(), tmp_path / "b.png")
+    save_image(corner(), tmp_path / "b.png")
     assert seen == [[]]  # while it was written, no picture was to be seen
-    assert [path.name for path in list_pictures(tmp_path)] == ["b.png"]
+    assert [path.name for path in list_images(tmp_path)] == ["b.png"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
 def test_results_have_the_usual_permissions(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
-        path = save_picture(corner(), tmp_path / "b.png")
+        path = save_image(corner(), tmp_path / "b.png")
     finally:
         os.umask(old)
     assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_quality_is_quality(tmp_path: Path) -> None:
-    sizes = [save_picture(noise(), tmp_path / "b.jpg", quality=quality).stat().st_size for quality in (30, 92)]
+    sizes = [save_image(noise(), tmp_path / "b.jpg", quality=quality).stat().st_size for quality in (30, 92)]
     assert sizes[0] < sizes[1]
 
 
@@ -911,13 +910,13 @@ def test_jpeg_keeps_fine_colours(tmp_path: Path) -> None:
     stripes = np.zeros((16, 16, 3), np.uint8)
     stripes[:, ::2] = RED
     stripes[:, 1::2] = BLUE
-    photo = open_picture(save_picture(Image.fromarray(stripes), tmp_path / "b.jpg"))
+    photo = open_image(save_image(Image.fromarray(stripes), tmp_path / "b.jpg"))
     assert np.abs(np.asarray(photo.rgb).astype(int) - stripes).mean() < 5  # 89 at half the colour resolution
 
 
 def test_a_photo_is_what_it_says() -> None:
-    photo = open_picture(corner())
-    assert isinstance(photo, Photo)
+    photo = open_image(corner())
+    assert isinstance(photo, LoadedImage)
     with pytest.raises(AttributeError):
         photo.name = "other"  # type: ignore[misc]
 
@@ -940,18 +939,18 @@ def test_list_pictures(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     (tmp_path / "loop").symlink_to(tmp_path)
-    names = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)]
+    names = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
     assert names == ["a.png", "b.JPG"]
-    names = [path.relative_to(tmp_path).as_posix() for path in list_pictures(str(tmp_path), recursive=True)]
+    names = [path.relative_to(tmp_path).as_posix() for path in list_images(str(tmp_path), recursive=True)]
     assert names == ["a.png", "b.JPG", "folder.png/g.gif", "sub/d.heic", "sub/deep/e.webp"]
 
 
 def test_folders_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BadPicture, match=r"^gone: there is no such folder$"):
-        list_pictures(tmp_path / "gone")
+    with pytest.raises(ImageError, match=r"^gone: there is no such folder$"):
+        list_images(tmp_path / "gone")
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(BadPicture, match=r"^a\.png: this is not a folder$"):
-        list_pictures(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"^a\.png: this is not a folder$"):
+        list_images(tmp_path / "a.png")
     (tmp_path / "locked").mkdir()
     scan = os.scandir
 
@@ -961,9 +960,9 @@ def test_folders_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert [path.name for path in list_pictures(tmp_path, recursive=True)] == ["a.png", "locked"]
-    with pytest.raises(BadPicture, match=r"^locked: this folder may not be read$"):
-        list_pictures(tmp_path / "locked")
+    assert [path.name for path in list_images(tmp_path, recursive=True)] == ["a.png", "locked"]
+    with pytest.raises(ImageError, match=r"^locked: this folder may not be read$"):
+        list_images(tmp_path / "locked")
 
 
 @pytest.fixture
@@ -1018,14 +1017,14 @@ def test_a_quickly_read_jpeg_is_as_sharp(tmp_path: Path) -> None:
 
 def test_a_training_folder_without_pictures(tmp_path: Path) -> None:
     folder = tmp_path / "apples"
-    with pytest.raises(BadPicture, match="no such folder"):
+    with pytest.raises(ImageError, match="no such folder"):
         read_training_folder(folder, 8)
     folder.mkdir()
-    with pytest.raises(BadPicture, match=r"^apples: it holds no readable picture$"):
+    with pytest.raises(ImageError, match=r"^apples: it holds no readable picture$"):
         read_training_folder(folder, 8)
     (folder / "a.jpg").write_bytes(b"")
     for cache in (None, tmp_path / "cache", tmp_path / "cache"):
-        with pytest.raises(BadPicture, match=r"picture \(1 refused; the first is a\.jpg: the file is empty\)$"):
+        with pytest.raises(ImageError, match=r"picture \(1 refused; the first is a\.jpg: the file is empty\)$"):
             read_training_folder(folder, 8, cache=cache)
 
 
@@ -1080,7 +1079,7 @@ def test_a_damaged_cache_is_made_anew(training_folder: Path, tmp_path: Path, suf
 
 def test_a_cache_that_cannot_be_written(training_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadPicture, match="cache of training pictures cannot be written"):
+    with pytest.raises(ImageError, match="cache of training pictures cannot be written"):
         read_training_folder(training_folder, 8, cache=tmp_path / "file")
 
 
@@ -1089,7 +1088,7 @@ def test_an_interrupted_cache_leaves_nothing(
 ) -> None:
     read, calls = training_set.read_reduced, []
 
-    def interrupt(*args: object, **options: object) -> Photo:
+    def interrupt(*args: object, **options: object) -> LoadedImage:
         calls.append(args)
         if len(calls) > 2:
             raise KeyboardInterrupt
@@ -1103,10 +1102,10 @@ def test_an_interrupted_cache_leaves_nothing(
 
 def test_the_record_is_json_in_the_open(tmp_path: Path) -> None:
     """Other programs can read it: the names are a promise."""
-    with Image.open(save_picture(corner(), tmp_path / "b.png", made=MADE)) as image:
+    with Image.open(save_image(corner(), tmp_path / "b.png", made=MADE)) as image:
         assert json.loads(image.info["cf-translate"]) == MADE
         assert image.info["Software"] == "cf-translate"
-    with Image.open(save_picture(corner(), tmp_path / "b.jpg", made=MADE)) as image:
+    with Image.open(save_image(corner(), tmp_path / "b.jpg", made=MADE)) as image:
         assert json.loads(image.getexif()[ExifTags.Base.ImageDescription]) == MADE
         assert image.getexif()[ExifTags.Base.Software] == "cf-translate"
 

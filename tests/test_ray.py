@@ -25,7 +25,7 @@ from translate.folders import run as batch
 from translate.folders.plan import RemoteItem, make_plan
 from translate.folders.report import Outcome
 from translate.folders.settings import Settings
-from translate.images.read import is_whole
+from translate.images.read import is_complete
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None or importlib.util.find_spec("pyarrow") is None,
@@ -153,14 +153,14 @@ def worker_that(after_group: Any) -> type:
     class Fragile(ray_engine._Worker):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
-            real = batch.translate_group
+            real = batch.translate_bucket
 
-            def translate_group(*arguments: Any, **options: Any) -> list[Outcome]:
+            def translate_bucket(*arguments: Any, **options: Any) -> list[Outcome]:
                 outcomes = real(*arguments, **options)
                 after_group(outcomes)
                 return outcomes
 
-            batch.translate_group = translate_group
+            batch.translate_bucket = translate_bucket
 
     return Fragile
 
@@ -186,7 +186,7 @@ def test_a_lost_worker_loses_nothing_and_doubles_nothing(
     assert outcomes["5.png"].status == "skipped"
     assert {outcome.status for outcome in outcomes.values()} == {"done", "skipped"}
     assert set(digests(target)) == set(NAMES)
-    assert all(is_whole(path) for path in target.iterdir())
+    assert all(is_complete(path) for path in target.iterdir())
 
 
 @needs_ray
@@ -254,7 +254,7 @@ def test_a_signal_ends_it_in_good_order(translator: Translator, tiny_model: Path
     assert err == "SIGTERM: stopped; the same command goes on from here\n"
     results = [path for path in target.iterdir() if path.suffix == ".png"]
     assert 70 <= len(results) < 300
-    assert all(is_whole(path) for path in results)
+    assert all(is_complete(path) for path in results)
     said = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
     assert {row["target"] for row in said} <= {path.name for path in results}
     again = batch.run(make_plan(source, target), translator, Settings(strength=2, steps=10))

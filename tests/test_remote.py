@@ -23,11 +23,11 @@ from tests.test_batch import FAST, command, digests, draw, statuses
 from translate import Translator
 from translate.folders import buckets, remote
 from translate.folders.plan import Item, Plan, make_plan
-from translate.folders.remote import Remote, place
+from translate.folders.remote import Remote, parse_location
 from translate.folders.report import Outcome
-from translate.folders.run import run, survey, translate_page
+from translate.folders.run import preview, run, translate_page
 from translate.folders.settings import Settings
-from translate.images.types import BadPicture
+from translate.images.types import ImageError
 
 
 class Store(MemoryFileSystem):
@@ -238,7 +238,7 @@ def test_no_result_lands_among_the_sources(filled: Path) -> None:
 
 def test_a_store_that_may_not_be_read(filled: Path, store: type[Store]) -> None:
     store.locked.add("photos")
-    with pytest.raises(BadPicture, match="photos: this folder may not be read"):
+    with pytest.raises(ImageError, match="photos: this folder may not be read"):
         make_plan("store://shop/photos", "store://shop/t")
 
 
@@ -295,7 +295,7 @@ def test_a_size_that_is_not_known_is_bounded_too(
     monkeypatch.setattr(remote, "MAX_FILE", 10_000)
     monkeypatch.setattr(remote, "_BLOCK", 1000)
     monkeypatch.setattr(Store, "_open", lambda *_, **__: io.BytesIO(bytes(20_000)))
-    with pytest.raises(BadPicture, match="it is larger than 0 MB"):
+    with pytest.raises(ImageError, match="it is larger than 0 MB"):
         Remote("store://shop/a.png").fetch(tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
 
@@ -335,7 +335,7 @@ def test_a_place_that_takes_nothing_is_seen_before_all_work(
     translator: Translator, filled: Path, store: type[Store]
 ) -> None:
     store.full.add(".part")
-    with pytest.raises(BadPicture, match="results: results cannot go there"):
+    with pytest.raises(ImageError, match="results: results cannot go there"):
         translated(make_plan("store://shop/photos", "store://shop/results"), translator)
     assert store.read == []
 
@@ -344,7 +344,7 @@ def test_folders_are_made_where_a_store_has_them_but_no_bucket(
     translator: Translator, filled: Path, store: type[Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "wants_folders", True)
-    with pytest.raises(BadPicture, match="there is no such file, folder or bucket"):
+    with pytest.raises(ImageError, match="there is no such file, folder or bucket"):
         translated(make_plan("store://shop/photos", "store://other"), translator)
     assert "/other" not in store.pseudo_dirs
     store.pseudo_dirs.append("/shop")
@@ -368,12 +368,12 @@ def test_two_may_make_a_folder_at_once(filled: Path, store: type[Store], monkeyp
 
 def test_a_dry_run_fetches_only_what_stands_there_already(translator: Translator, filled: Path) -> None:
     plan = make_plan("store://shop/photos", "store://shop/results")
-    assert {outcome.status for outcome in survey(plan, translator, FAST)} == {"planned"}
+    assert {outcome.status for outcome in preview(plan, translator, FAST)} == {"planned"}
     assert Store.read == []
     translated(plan, translator)
     Store.store.pop("/shop/results/b.png")
     Store.read.clear()
-    surveyed = {outcome.source: outcome.status for outcome in survey(plan, translator, FAST)}
+    surveyed = {outcome.source: outcome.status for outcome in preview(plan, translator, FAST)}
     assert surveyed == {name: "planned" if name == "b.png" else "skipped" for name in digests(filled)}
     assert "/shop/photos/b.png" not in Store.read
 
@@ -431,7 +431,7 @@ def test_pictures_of_a_dataset_on_the_hub(
         pinned = make_plan("hf://datasets/me/fruit@main/photos", tmp_path / "target")
         assert set(statuses(translated(pinned, translator)).values()) == {"skipped"}
         for missing in ("me/none", "me/fruit/none"):
-            with pytest.raises(BadPicture, match="there is no such folder, or nothing in it"):
+            with pytest.raises(ImageError, match="there is no such folder, or nothing in it"):
                 make_plan(f"hf://datasets/{missing}", tmp_path / "target")
     HfFileSystem.clear_instance_cache()
 
@@ -444,4 +444,4 @@ def test_local_folders_need_no_file_system_of_fsspec(folder: Path, tmp_path: Pat
     after = [sys.executable, "-c", code + "print('fsspec.core' in sys.modules)"]
     outputs = [subprocess.run(call, cwd=root, capture_output=True, check=True).stdout for call in (before, after)]
     assert outputs[0] == outputs[1]
-    assert place(folder) == folder
+    assert parse_location(folder) == folder

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from cli import app
 from translate import Translator
 from translate.explain import PANEL, _curve, colours, energy_fall, explain, heat, overlay
-from translate.images.metadata import how_made
+from translate.images.metadata import read_provenance
 from translate.pipeline import Result
 
 
@@ -107,7 +107,7 @@ def test_the_command_writes_the_sheet(tiny_model: Path, photo: Path, tmp_path: P
 
     out, why = tmp_path / "o.png", tmp_path / "folder" / "why.png"
     assert run(photo, "-o", out, "--saliency", why) == 0
-    assert (how_made(why) or {})["model"] == "tiny"
+    assert (read_provenance(why) or {})["model"] == "tiny"
     assert run(photo, photo, "-o", tmp_path, "--saliency", why) == 2
     assert run(photo, "-o", out, "--saliency", out) == 2
     assert run(photo, "-o", out, "--saliency", photo) == 2

@@ -11,8 +11,8 @@ import pytest
 import app
 from models import registry
 from models.model import Model
-from translate.web.gallery import Exhibit, exhibit, kind, side_by_side
-from translate.web.service import Studio
+from translate.web.gallery import DirectionCard, direction_card, kind, side_by_side
+from translate.web.service import TranslationService
 
 COMING = {"cat2dog": ("cats", "dogs"), "dog2cat": ("wolves", "cats"), "photo2vangogh": ("photos", "Van Gogh")}
 
@@ -29,13 +29,13 @@ def more_weights(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def exhibits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exhibit]:
+def exhibits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DirectionCard]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "SHIPPED", more_weights(tmp_path_factory.mktemp("weights")))
-        studio = Studio(side_by_side(registry.shipped()), tmp_path_factory.mktemp("results"))
-        assert studio.judge(app.SAMPLES / "orange_on_white.jpg", "photo2vangogh") == ""  # it has no probe
-        assert studio.judge(app.SAMPLES / "orange_on_white.jpg", "apple2orange") != ""
-        return {name: exhibit(studio, t, app.SAMPLES, app.BORROWED) for name, t in studio.translators.items()}
+        service = TranslationService(side_by_side(registry.shipped()), tmp_path_factory.mktemp("results"))
+        assert service.judge(app.SAMPLES / "orange_on_white.jpg", "photo2vangogh") == ""  # it has no probe
+        assert service.judge(app.SAMPLES / "orange_on_white.jpg", "apple2orange") != ""
+        return {name: direction_card(service, t, app.SAMPLES, app.BORROWED) for name, t in service.translators.items()}
 
 
 def test_weights_in_the_folder_are_all_that_a_direction_needs(exhibits):
@@ -60,15 +60,15 @@ def test_a_card_has_a_picture_of_before_and_after_or_signs_for_both(exhibits):
 
 
 def test_without_the_borrowed_pictures_a_direction_is_there_all_the_same(tmp_path):
-    studio = Studio(["apple2orange"], tmp_path)
-    shown = exhibit(studio, studio.translators["apple2orange"], tmp_path, {"apple": tmp_path / "gone.jpg"})
+    service = TranslationService(["apple2orange"], tmp_path)
+    shown = direction_card(service, service.translators["apple2orange"], tmp_path, {"apple": tmp_path / "gone.jpg"})
     assert shown.examples == () and shown.shown is None and shown.card == 'content: "🍎→🍊"'
 
 
 def test_an_example_that_does_not_look_like_the_source_is_none(tmp_path):
     shutil.copy(app.SAMPLES / "orange_on_white.jpg", tmp_path / "apple_of_sorts.jpg")
-    studio = Studio(["apple2orange"], tmp_path)
-    assert exhibit(studio, studio.translators["apple2orange"], tmp_path, {}).examples == ()
+    service = TranslationService(["apple2orange"], tmp_path)
+    assert direction_card(service, service.translators["apple2orange"], tmp_path, {}).examples == ()
 
 
 def test_opposite_directions_stand_side_by_side():

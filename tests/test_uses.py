@@ -21,12 +21,12 @@ from models.terms.pixels import PixelConfig
 from translate import Translator
 from translate.tasks import restore as restoring
 from translate.tasks import tiled_grad as tiles
-from translate.tasks.calibration import NotCalibrated, calibrate, usual, walk
+from translate.tasks.calibration import NotCalibrated, calibrate, denoise_scale, load_stats
 from translate.tasks.generate import generate, interpolate, sheet
 from translate.tasks.restore import denoise, guess_noise, inpaint
 from translate.tasks.score import score
 from translate.tasks.tiled_grad import tiled_grad
-from translate.tasks.typicality import PERCENTS, Usual, distance
+from translate.tasks.typicality import PERCENTS, TypicalityStats, distance
 
 
 def pictures(count: int = 20, size: int = 32) -> np.ndarray:
@@ -94,24 +94,24 @@ def test_the_walk_of_a_bowl_is_found(translator: Translator, monkeypatch: pytest
     monkeypatch.setattr(calibration, "statistics", lambda energy, schedule, x: torch.randn(len(x), 3))
     grey = np.full((16, 3, 32, 32), 127, np.uint8)
     config = calibrate(translator.energy, translator.config, grey)
-    assert walk(config, 16, 0.1) == pytest.approx(7, rel=0.02)
-    assert walk(config, 32, 0.07) == pytest.approx(7, rel=0.02)
+    assert denoise_scale(config, 16, 0.1) == pytest.approx(7, rel=0.02)
+    assert denoise_scale(config, 32, 0.07) == pytest.approx(7, rel=0.02)
 
 
 def test_a_calibration_survives_the_file(from_noise: Path) -> None:
     config = load_config(from_noise)
-    assert len(usual(config).means) == 2 * 112
-    assert usual(config).count == 20
+    assert len(load_stats(config).means) == 2 * 112
+    assert load_stats(config).count == 20
     assert from_noise.stat().st_size < 100_000
 
 
 def test_without_calibration_and_with_a_broken_one_the_model_says_so(translator: Translator) -> None:
     with pytest.raises(NotCalibrated, match="cf-translate calibrate"):
-        walk(replace(translator.config, calibration={}), 32, 0.1)
+        denoise_scale(replace(translator.config, calibration={}), 32, 0.1)
     with pytest.raises(ValueError, match="cannot read"):
-        walk(replace(translator.config, calibration={"walks": {"32": ["x"]}}), 32, 0.1)
+        denoise_scale(replace(translator.config, calibration={"walks": {"32": ["x"]}}), 32, 0.1)
     with pytest.raises(ValueError, match="cannot read"):
-        usual(replace(translator.config, calibration={**translator.config.calibration, "usual": {"means": [1]}}))
+        load_stats(replace(translator.config, calibration={**translator.config.calibration, "usual": {"means": [1]}}))
     with pytest.raises(ValueError, match="at least 16"):
         calibrate(translator.energy, translator.config, pictures(4))
 
@@ -265,7 +265,7 @@ def test_wrong_use_is_exit_code_2(from_noise: Path, photo: Path, tmp_path: Path)
 
 def test_far_is_far_on_either_side_and_a_high_energy_is_stranger_than_a_low_one() -> None:
     rows = np.random.default_rng(0).normal(3, 2, (500, 112)).astype(np.float32)
-    known = Usual.of(rows)
+    known = TypicalityStats.of(rows)
     assert np.abs(known.judge(rows).mean()) < 0.01
     assert list(known.marks) == sorted(known.marks) and len(known.marks) == len(PERCENTS)
     usual_row = np.full((1, 112), 3, np.float32)

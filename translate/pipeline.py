@@ -25,11 +25,11 @@ from models.sampling import ChainState, pyramid, sample, shared_noise
 from models.schedule import Schedule
 from models.terms.pixels import HEAD_RESOLUTION, PixelConfig
 from translate import __version__
-from translate.images.read import open_picture
-from translate.images.types import Photo
+from translate.images.read import open_image
+from translate.images.types import LoadedImage
 from translate.trajectory import Frame, saliency
 
-Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | Photo
+Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | LoadedImage
 
 LONGEST = 8  # the working copy is at most this many times longer than the model's pictures are wide
 PROBE_SIDE = 128  # short side, in pixels, of what the domain check looks at
@@ -48,7 +48,7 @@ class Result:
     frames: tuple[Frame, ...]
     made: dict[str, object]
     seconds: float
-    photo: Photo
+    photo: LoadedImage
     translator: Translator = field(repr=False)
 
     @property
@@ -125,7 +125,7 @@ class Translator:
         steps: those of a stage that takes any, at strength 1, None is the model's own. size: short side of the working
         copy in pixels, None the model's own. seed: of the noise that gradients are taken at and, where there is any, of
         the chain; results of two seeds hardly differ. watch: hears of every step.
-        Raises BadPicture, ValueError.
+        Raises ImageError, ValueError.
         """
         return self.batch([picture], strength=strength, steps=steps, size=size, seed=seed, watch=watch)[0]
 
@@ -156,7 +156,7 @@ class Translator:
         """Translate several pictures, each as it would be alone. Those whose working copies have the same shape share
         their forward passes where the chain has no noise.
 
-        Holds all of them in memory. Arguments as for a call. Raises BadPicture, ValueError.
+        Holds all of them in memory. Arguments as for a call. Raises ImageError, ValueError.
         """
         begin = time.perf_counter()
         schedule, working = self._plan(strength, steps, size)
@@ -206,7 +206,7 @@ class Translator:
         return self.energy.map(state.to(self.device), self.config.schedule.levels[level].resolution)[0].cpu().numpy()
 
     def accepts(self, picture: Picture) -> bool | None:
-        """Whether a photo looks like the source domain; None where the model cannot tell. Raises BadPicture."""
+        """Whether a photo looks like the source domain; None where the model cannot tell. Raises ImageError."""
         if self.model.probe is None:
             return None
         rgb = _photo(picture).rgb
@@ -241,7 +241,7 @@ class Translator:
             "version": __version__,
         }
 
-    def _run(self, photos: Sequence[Photo], schedule: Schedule, working: int, seed: int) -> Iterator[list[Frame]]:
+    def _run(self, photos: Sequence[LoadedImage], schedule: Schedule, working: int, seed: int) -> Iterator[list[Frame]]:
         """The chain over photos whose working copies have the same shape: one list of frames per step."""
         shape = _working_shape(photos[0].rgb.size, schedule, working)
         cell = schedule.finest // HEAD_RESOLUTION if isinstance(self.config.energy, PixelConfig) else 1
@@ -308,15 +308,15 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def _photo(picture: Picture) -> Photo:
-    return picture if isinstance(picture, Photo) else open_picture(picture)
+def _photo(picture: Picture) -> LoadedImage:
+    return picture if isinstance(picture, LoadedImage) else open_image(picture)
 
 
 def _finished(rgb: Image.Image, film: Sequence[Frame]) -> Image.Image:
     """As Frame.onto, but the array of a large source is gone before that of the result becomes a picture."""
     if not film:
         return rgb.copy()
-    changed = film[-1].carried(np.asarray(rgb))
+    changed = film[-1].apply_to(np.asarray(rgb))
     return Image.fromarray(changed)
 
 

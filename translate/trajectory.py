@@ -18,11 +18,11 @@ from models.atomic import write_whole
 from models.config import Upsampling
 from models.energy import enlarged
 from models.gate import gate_change, keep_colors
-from translate.upsample import carry
+from translate.upsample import guided_upsample
 
 GIF_FRAMES = 32  # at most, at even distances: more of them weigh more than they show
 GIF_SIDE = 320  # longest side of an animation's pictures: a GIF of forty larger ones weighs tens of megabytes
-LINGER = 8  # how many frame times the last picture of an animation stays
+END_HOLD = 8  # how many frame times the last picture of an animation stays
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +61,11 @@ class Frame:
 
     def onto(self, picture: NDArray[np.uint8]) -> Image.Image:
         """Give a copy of the source, of any size, uint8 (H, W, 3), the change so far."""
-        return Image.fromarray(self.carried(picture))
+        return Image.fromarray(self.apply_to(picture))
 
-    def carried(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def apply_to(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """As `onto`, as an array."""
-        return carry(picture, self.source, self.state, self.upsampling)
+        return guided_upsample(picture, self.source, self.state, self.upsampling)
 
 
 def saliency(frames: Sequence[Frame]) -> NDArray[np.float32]:
@@ -108,7 +108,7 @@ def save_gif(source: Image.Image, frames: Sequence[Frame], path: Path, milliseco
         picture.thumbnail((GIF_SIDE, GIF_SIDE))
         small.append(picture.quantize(256))
     buffer = io.BytesIO()
-    times = [milliseconds * LINGER] + [milliseconds] * (len(small) - 2) + [milliseconds * LINGER]
+    times = [milliseconds * END_HOLD] + [milliseconds] * (len(small) - 2) + [milliseconds * END_HOLD]
     small[0].save(
         buffer, "GIF", save_all=True, append_images=small[1:], duration=times[: len(small)], loop=0, optimize=False
     )

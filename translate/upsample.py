@@ -42,7 +42,9 @@ def _pieces(matrix: Tensor, length: int) -> Iterator[tuple[slice, slice, Tensor]
         yield slice(start, start + len(piece)), needed, piece[:, needed]
 
 
-def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor, upsampling: Upsampling) -> NDArray[np.uint8]:
+def guided_upsample(
+    picture: NDArray[np.uint8], source: Tensor, result: Tensor, upsampling: Upsampling
+) -> NDArray[np.uint8]:
     """Give `picture` the change that leads from `source`, its small copy, to `result`.
 
     picture: (H, W, 3) uint8. source, result: (1, 3, h, w) floats in [-1, 1], the same field of view at any scale.
@@ -59,15 +61,15 @@ def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor, upsampling
     # For levels of 0..255 in place of [-1, 1]. Enlarging is linear, so all that is added goes together.
     added = 127.5 * (offsets + remainder - slopes.sum(1))
     fields = torch.cat([slopes.flatten(0, 1), added])  # (12, h, w)
-    carried = picture.copy()
+    changed = picture.copy()
     rows, columns = enlargement(fields.shape[1], len(picture)), enlargement(fields.shape[2], picture.shape[1])
     for down, used_rows, enlarge_down in _pieces(rows, TILE[0]):
         band = enlarge_down @ fields[:, used_rows]
         for across, used_columns, enlarge_across in _pieces(columns, TILE[1]):
             local = band[..., used_columns] @ enlarge_across.T
-            tile = torch.from_numpy(carried[down, across]).permute(2, 0, 1).float()
+            tile = torch.from_numpy(changed[down, across]).permute(2, 0, 1).float()
             moved = tile + local[9:]
             for colour in range(3):
                 moved.addcmul_(local[colour:9:3], tile[colour])
-            carried[down, across] = moved.round_().clamp_(0, 255).byte().permute(1, 2, 0).numpy()
-    return carried
+            changed[down, across] = moved.round_().clamp_(0, 255).byte().permute(1, 2, 0).numpy()
+    return changed

@@ -15,7 +15,7 @@ ACCELERATOR_GROUPS = 4  # how many times more an accelerator takes
 GROUP_PIXELS = 16_000_000
 
 
-class Shelves:
+class ShapeBuckets:
     """Where pictures wait for others of their working shape, as paths, until there are enough for a group.
 
     No group is larger than the bounds at the top of this file allow. They are to be emptied after each page.
@@ -24,35 +24,35 @@ class Shelves:
     def __init__(self, translator: Translator, settings: Settings) -> None:
         self._translator, self._settings = translator, settings
         self._room = GROUP_WORKING_PIXELS * (1 if translator.device.type == "cpu" else ACCELERATOR_GROUPS)
-        self._shelves: dict[tuple[int, int], list[tuple[Item, int]]] = {}
+        self._buckets: dict[tuple[int, int], list[tuple[Item, int]]] = {}
 
-    def put(self, item: Item, sides: tuple[int, int] | None) -> Iterator[Group]:
+    def put(self, item: Item, sides: tuple[int, int] | None) -> Iterator[Bucket]:
         """Add a picture of this width and height, and take away the groups that are ready; one of None is alone."""
         if sides is None or not all(sides):
-            yield Group((item,), 0)
+            yield Bucket((item,), 0)
             return
         pixels = sides[0] * sides[1]
         shape = self._translator.working_shape(*sides, self._settings.size)
-        shelf = self._shelves.setdefault(shape, [])
-        if shelf and sum(size for _, size in shelf) + pixels > GROUP_PIXELS:
+        bucket = self._buckets.setdefault(shape, [])
+        if bucket and sum(size for _, size in bucket) + pixels > GROUP_PIXELS:
             yield self._take(shape)
-            shelf = self._shelves.setdefault(shape, [])
-        shelf.append((item, pixels))
-        if (len(shelf) + 1) * shape[0] * shape[1] > self._room or pixels > GROUP_PIXELS:
+            bucket = self._buckets.setdefault(shape, [])
+        bucket.append((item, pixels))
+        if (len(bucket) + 1) * shape[0] * shape[1] > self._room or pixels > GROUP_PIXELS:
             yield self._take(shape)
 
-    def rest(self) -> Iterator[Group]:
+    def rest(self) -> Iterator[Bucket]:
         """Take away what is left."""
-        while self._shelves:
-            yield self._take(next(iter(self._shelves)))
+        while self._buckets:
+            yield self._take(next(iter(self._buckets)))
 
-    def _take(self, shape: tuple[int, int]) -> Group:
-        members = self._shelves.pop(shape)
-        return Group(tuple(item for item, _ in members), sum(pixels for _, pixels in members))
+    def _take(self, shape: tuple[int, int]) -> Bucket:
+        members = self._buckets.pop(shape)
+        return Bucket(tuple(item for item, _ in members), sum(pixels for _, pixels in members))
 
 
 @dataclass(frozen=True)
-class Group:
+class Bucket:
     """Pictures that go through the model together, and how many pixels they have in all."""
 
     items: tuple[Item, ...]

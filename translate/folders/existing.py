@@ -15,12 +15,12 @@ from pathlib import Path
 from translate.folders.plan import Item
 from translate.folders.report import Outcome
 from translate.folders.settings import Settings
-from translate.images.metadata import how_made
-from translate.images.read import is_whole
+from translate.images.metadata import read_provenance
+from translate.images.read import is_complete
 from translate.pipeline import Translator
 
 
-def record(translator: Translator, settings: Settings) -> dict[str, object]:
+def provenance(translator: Translator, settings: Settings) -> dict[str, object]:
     """How the results of a batch are made, as it is written into each of them; `standing` compares it.
 
     Raises ValueError for settings that the model cannot follow.
@@ -29,7 +29,7 @@ def record(translator: Translator, settings: Settings) -> dict[str, object]:
     return {**made, "metadata": "kept"} if settings.keep_metadata else made
 
 
-def standing(item: Item, record: Mapping[str, object], *, overwrite: bool = False) -> Outcome | None:
+def existing_result(item: Item, provenance: Mapping[str, object], *, overwrite: bool = False) -> Outcome | None:
     """What is to be said of a picture before any work on it: skipped or refused; None if it is to be translated.
 
     What is found at the target is skipped if it is whole, made as `record` says and made from this very source. It is
@@ -38,9 +38,9 @@ def standing(item: Item, record: Mapping[str, object], *, overwrite: bool = Fals
     """
     if not os.path.lexists(item.target):
         return None
-    reason = _in_the_way(item, record)
+    reason = _in_the_way(item, provenance)
     if reason is None:
-        if item.target.stat().st_size and is_whole(item.target):
+        if item.target.stat().st_size and is_complete(item.target):
             return Outcome(item.name, item.target_name, "skipped")
         return None
     if overwrite and not item.target.is_dir():
@@ -48,22 +48,22 @@ def standing(item: Item, record: Mapping[str, object], *, overwrite: bool = Fals
     return Outcome(item.name, item.target_name, "refused", reason=reason)
 
 
-def _in_the_way(item: Item, record: Mapping[str, object]) -> str | None:
+def _in_the_way(item: Item, provenance: Mapping[str, object]) -> str | None:
     """Why what lies at the target is not, and never was, the result that is wanted there."""
     target = item.target
     if target.is_dir():
         return "there is a folder of its result's name"
     if target.is_file() and target.stat().st_size == 0:
         return None
-    made = how_made(target) if target.is_file() else None
+    made = read_provenance(target) if target.is_file() else None
     if made is None:
         return (
             f"{item.target_name} is there already and cannot be seen to be a result of cf-translate; "
             "--overwrite replaces it"
         )
     for key in ("digest", "strength", "steps", "size", "seed", "version", "metadata"):
-        if made.get(key) != record.get(key):
-            was, wanted = made.get(key, "dropped"), record.get(key, "dropped")
+        if made.get(key) != provenance.get(key):
+            was, wanted = made.get(key, "dropped"), provenance.get(key, "dropped")
             what = "model" if key == "digest" else key
             return (
                 f"{item.target_name} was made with other settings ({what} {was}, not {wanted}); --overwrite replaces it"

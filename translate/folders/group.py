@@ -6,13 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from translate.folders.existing import record, source_digest
+from translate.folders.existing import provenance, source_digest
 from translate.folders.plan import Item, RemoteItem
 from translate.folders.report import Outcome
 from translate.folders.settings import Settings
-from translate.images.read import open_picture
-from translate.images.types import BadPicture, Photo
-from translate.images.write import save_picture
+from translate.images.read import open_image
+from translate.images.types import ImageError, LoadedImage
+from translate.images.write import save_image
 from translate.pipeline import Result, Translator
 
 
@@ -20,7 +20,7 @@ class Stopped(Exception):
     """Somebody wants the batch to end; what was in the model is dropped."""
 
 
-def translate_group(
+def translate_bucket(
     translator: Translator,
     items: Sequence[Item],
     settings: Settings,
@@ -33,14 +33,14 @@ def translate_group(
     of each picture; what it raises ends the chain and comes out here, before any of the pictures is saved.
     """
     outcomes: dict[Item, Outcome] = {}
-    opened: list[tuple[Item, str, Photo, float]] = []
+    opened: list[tuple[Item, str, LoadedImage, float]] = []
     for item in items:
         begin = time.perf_counter()
         try:
             digest = source_digest(item.source)  # before it is opened: should it change now, the result is not finished
-            photo = open_picture(item.source, max_pixels=settings.max_pixels)
+            photo = open_image(item.source, max_pixels=settings.max_pixels)
             opened.append((item, digest, photo, time.perf_counter() - begin))
-        except (BadPicture, OSError) as error:
+        except (ImageError, OSError) as error:
             outcomes[item] = failed(item, error, time.perf_counter() - begin)
     results = deque(_results(translator, [photo for _, _, photo, _ in opened], settings, step))
     for item, digest, photo, seconds in opened:
@@ -50,9 +50,9 @@ def translate_group(
             continue
         begin = time.perf_counter()
         try:
-            made = record(translator, settings)
+            made = provenance(translator, settings)
             _save(item, result, {**made, "source": digest}, settings)
-        except (BadPicture, OSError) as error:
+        except (ImageError, OSError) as error:
             outcomes[item] = failed(item, error, seconds + result.seconds)
             continue
         seconds += result.seconds + time.perf_counter() - begin
@@ -63,7 +63,7 @@ def translate_group(
 
 
 def _results(
-    translator: Translator, photos: list[Photo], settings: Settings, step: Callable[[], None] | None
+    translator: Translator, photos: list[LoadedImage], settings: Settings, step: Callable[[], None] | None
 ) -> list[Result | Exception]:
     """What the model makes of each photo; if it fails at all of them together it gets them one by one."""
     try:
@@ -88,9 +88,9 @@ def _results(
 def _save(item: Item, result: Result, made: Mapping[str, object], settings: Settings) -> None:
     folder = item.target.parent
     if folder.resolve() != folder:  # the plan's folders are free of links
-        raise BadPicture(item.target.name, "its result's folder is a link, which may lead anywhere")
+        raise ImageError(item.target.name, "its result's folder is a link, which may lead anywhere")
     folder.mkdir(parents=True, exist_ok=True)
-    save_picture(
+    save_image(
         result.picture,
         item.target,
         like=result.photo,
@@ -101,7 +101,7 @@ def _save(item: Item, result: Result, made: Mapping[str, object], settings: Sett
 
 
 def failed(item: Item | RemoteItem, error: Exception, seconds: float) -> Outcome:
-    if isinstance(error, BadPicture):
+    if isinstance(error, ImageError):
         reason = error.reason
     elif isinstance(error, OSError):
         reason = f"it could not be read or saved ({error.strerror or type(error).__name__})"

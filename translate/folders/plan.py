@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from translate.folders.remote import Remote, holds, place, protocol
-from translate.images.formats import is_picture_name, saved_format
+from translate.folders.remote import Remote, contains, parse_location, protocol
+from translate.images.formats import is_image_name, saved_format
 
 Format = Literal["keep", "png", "jpeg", "webp"]
 _SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
@@ -76,12 +76,12 @@ def make_plan(
     """
     if PurePosixPath(glob).is_absolute() or ".." in PurePosixPath(glob).parts:
         raise ValueError(f"--glob looks inside the source folder only, {glob} leads out of it")
-    sources, results = place(source), place(target)
+    sources, results = parse_location(source), parse_location(target)
     if isinstance(sources, Path) and not sources.is_dir():
         raise ValueError(
             f"{sources.name} is not a folder" if sources.exists() else f"there is no folder {sources.name}"
         )
-    if holds(sources, results) and holds(results, sources):
+    if contains(sources, results) and contains(results, sources):
         raise ValueError("the target folder is the source folder; results need another one")
     if isinstance(results, Path) and results.exists() and not results.is_dir():
         raise ValueError(f"{results.name} is a file; results need a folder")
@@ -93,7 +93,7 @@ def make_plan(
         sources.pictures(results, recursive) if isinstance(sources, Remote) else _pictures(sources, results, recursive)
     )
     for name, reason in found:
-        if is_picture_name(name) and not fnmatchcase(name if "/" in glob else PurePosixPath(name).name, glob):
+        if is_image_name(name) and not fnmatchcase(name if "/" in glob else PurePosixPath(name).name, glob):
             continue
         if reason is None:
             names.append(name)
@@ -101,10 +101,10 @@ def make_plan(
             refused.append(Refusal(name, reason))
     targets, clashes = name_targets(names, format)
     refused += clashes
-    around = holds(results, sources)
+    around = contains(results, sources)
     items: list[Item | RemoteItem] = []
     for name, target_name in targets.items():
-        if around and holds(sources, results / target_name):
+        if around and contains(sources, results / target_name):
             refused.append(Refusal(name, "its result would lie in the source folder, among the pictures to translate"))
         elif isinstance(sources, Path) and isinstance(results, Path):
             items.append(Item(sources / name, results / target_name, name, target_name))
@@ -163,7 +163,7 @@ def _pictures(source: Path, target: Path | Remote, recursive: bool) -> Iterator[
             if path.is_symlink() and source not in (end := path.resolve(), *end.parents):
                 yield path.relative_to(source).as_posix(), "this is a link that leads out of the source folder"
         for name in sorted(files):
-            if not name.startswith(".") and is_picture_name(name):
+            if not name.startswith(".") and is_image_name(name):
                 path = Path(folder, name)
                 yield path.relative_to(source).as_posix(), _why_not(path, source)
     for path in locked:

@@ -31,9 +31,9 @@ import torch
 
 from models.atomic import remove_leftovers
 from models.model import Model
-from translate.folders.existing import record
+from translate.folders.existing import provenance
 from translate.folders.plan import Item, Plan, RemoteItem
-from translate.folders.remote import make_ready
+from translate.folders.remote import prepare_target
 from translate.folders.report import Outcome
 from translate.folders.run import PAGE, cores, refusals, translate_page
 from translate.folders.settings import Settings
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 TRIES = 3  # of a page, and then of each of its pictures alone, when workers are lost over it
-MOST_BLOCKS = 50_000  # what Ray schedules by itself; of a longer plan each holds several pages
+MAX_BLOCKS = 50_000  # what Ray schedules by itself; of a longer plan each holds several pages
 STORE = 200_000_000  # bytes of shared memory, for names and outcomes: pixels never pass through Ray
 
 _ADDRESS = "RAY_ADDRESS"
@@ -86,14 +86,14 @@ def run(
     stopped: asked several times a second; once it says so this ends, and the pages in hand are dropped: what of them
     is saved already is found by the next run. step: called for each step of each picture, when its outcome is known.
     Raises ValueError without the extra, for settings that the model cannot follow and for a device that is not there,
-    OSError where the target folder cannot be made (elsewhere BadPicture) or Ray does not work.
+    OSError where the target folder cannot be made (elsewhere ImageError) or Ray does not work.
     """
-    record(translator, settings)
+    provenance(translator, settings)
     with _cluster(workers) as resources:
         device, there = _devices(device, resources)
         workers = min(workers or there, there)
         yield from refusals(plan)
-        make_ready(plan.target)
+        prepare_target(plan.target)
         model = _shared(translator)
         waiting = {item.name: item for item in plan.items}
         for page in (PAGE, 1):
@@ -146,7 +146,7 @@ def _dataset(
     with warnings.catch_warnings():
         # The last argument: by itself Ray tries for ever. From 2.64 on that will have another name.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS)).flat_map(
+        return ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).flat_map(
             _Worker,
             fn_constructor_args=([model], settings, device),  # in a list Ray keeps it for workers that come later
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=1),

@@ -19,8 +19,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from models.atomic import remove_leftovers
-from translate.images.formats import is_picture_name
-from translate.images.types import BadPicture
+from translate.images.formats import is_image_name
+from translate.images.types import ImageError
 
 MAX_FILE = 512 * 2**20  # bytes of a picture, which are to be fetched before its pixels can be counted
 _BLOCK = 1 << 20
@@ -46,7 +46,7 @@ class Remote:
         path = f"{named}/{self.inside}".strip("/")
         return path.rpartition("/")[2] if "/" in path else path.rpartition("@")[2] or protocol(self.url)
 
-    def holds(self, other: Path | Remote) -> bool:
+    def contains(self, other: Path | Remote) -> bool:
         """Whether the other one is this folder or lies in it."""
         if isinstance(other, Path):
             return False
@@ -57,15 +57,15 @@ class Remote:
         """The paths of the files in this folder that by their names are pictures; with a reason where one is refused.
 
         Hidden files and folders are left out, and `left_out` where it lies in this one. Folders that may not be read
-        are among the refused. Raises BadPicture where this folder itself cannot be read.
+        are among the refused. Raises ImageError where this folder itself cannot be read.
         """
-        inner = left_out if isinstance(left_out, Remote) and self.holds(left_out) else None
+        inner = left_out if isinstance(left_out, Remote) and self.contains(left_out) else None
         waiting = [""]
         while waiting:
             folder = self / inside if (inside := waiting.pop()) else self
             try:
                 entries = folder._listed()
-            except BadPicture as error:
+            except ImageError as error:
                 if folder is self:
                     raise
                 yield inside, error.reason
@@ -75,9 +75,9 @@ class Remote:
                 if name.startswith("."):
                     continue
                 if kind == "directory":
-                    if recursive and not (inner and inner.holds(self / path)):
+                    if recursive and not (inner and inner.contains(self / path)):
                         waiting.append(path)
-                elif is_picture_name(name):
+                elif is_image_name(name):
                     yield path, _why_not(name, kind)
 
     def _listed(self) -> list[tuple[str, str]]:
@@ -87,21 +87,21 @@ class Remote:
             found = system.ls(path, detail=True)
             system.invalidate_cache(path)  # which would keep a kilobyte for each file
         except FileNotFoundError as error:
-            raise BadPicture(self.name, "there is no such folder, or nothing in it") from error
+            raise ImageError(self.name, "there is no such folder, or nothing in it") from error
         except PermissionError as error:
-            raise BadPicture(self.name, "this folder may not be read (permission denied)") from error
+            raise ImageError(self.name, "this folder may not be read (permission denied)") from error
         except Exception as error:  # whatever a file system may raise
-            raise BadPicture(self.name, f"this folder cannot be reached ({_words(error)})") from error
+            raise ImageError(self.name, f"this folder cannot be reached ({_words(error)})") from error
         entries = [(entry["name"], entry["type"]) for entry in found]
         if [(path, "file")] == entries:
-            raise BadPicture(self.name, "this is a file and not a folder")
+            raise ImageError(self.name, "this is a file and not a folder")
         trimmed = ((name.rstrip("/"), kind) for name, kind in entries if not (name.endswith("/") and kind == "file"))
         return [(name.rpartition("/")[2], kind) for name, kind in trimmed if name and name != path.rstrip("/")]
 
     def fetch(self, to: Path) -> bool:
         """Copy the file into a new one on this disk; a folder becomes a folder. Says whether there is anything.
 
-        Raises BadPicture for what is larger than MAX_FILE, comes cut short, or cannot be had; then nothing is left.
+        Raises ImageError for what is larger than MAX_FILE, comes cut short, or cannot be had; then nothing is left.
         """
         try:
             system, path = self._opened()
@@ -111,9 +111,9 @@ class Remote:
                 while count <= MAX_FILE and (block := file.read(_BLOCK)):
                     count += copy.write(block)
             if count > MAX_FILE:
-                raise BadPicture(to.name, f"it is larger than {MAX_FILE >> 20} MB")
+                raise ImageError(to.name, f"it is larger than {MAX_FILE >> 20} MB")
             if isinstance(size, int) and count != size:
-                raise BadPicture(to.name, f"it was cut short on its way: {count} of {size} bytes came")
+                raise ImageError(to.name, f"it was cut short on its way: {count} of {size} bytes came")
         except FileNotFoundError:
             to.unlink(missing_ok=True)
             return False
@@ -122,15 +122,15 @@ class Remote:
             to.mkdir()
         except Exception as error:
             to.unlink(missing_ok=True)
-            if isinstance(error, BadPicture):
+            if isinstance(error, ImageError):
                 raise
             denied = isinstance(error, PermissionError)
             reason = "it may not be read (permission denied)" if denied else f"it cannot be fetched ({_words(error)})"
-            raise BadPicture(to.name, reason) from error
+            raise ImageError(to.name, reason) from error
         return True
 
     def put(self, file: Path) -> None:
-        """Copy a file of this disk here, in one piece, over what may be there. Raises BadPicture."""
+        """Copy a file of this disk here, in one piece, over what may be there. Raises ImageError."""
         try:
             system, path = self._opened()
             try:
@@ -141,7 +141,7 @@ class Remote:
         except Exception as error:
             denied = isinstance(error, PermissionError)
             reason = "it may not be put there (permission denied)" if denied else f"it cannot be put ({_words(error)})"
-            raise BadPicture(self.name, reason) from error
+            raise ImageError(self.name, reason) from error
 
     def _make_folders(self) -> None:
         """The folders around this file, up to the one that was named; never a bucket, which stands at the top."""
@@ -159,7 +159,7 @@ class Remote:
     def check_room(self) -> None:
         """Put an empty hidden file into this folder and take it away: better now than after all the work.
 
-        Raises BadPicture.
+        Raises ImageError.
         """
         trial = self / f".cf-translate-{secrets.token_hex(8)}.part"
         try:
@@ -169,10 +169,10 @@ class Remote:
                 trial.put(empty)
             system, path = trial._opened()
             system.rm_file(path)
-        except BadPicture as error:
-            raise BadPicture(self.name, f"results cannot go there: {error.reason}") from error
+        except ImageError as error:
+            raise ImageError(self.name, f"results cannot go there: {error.reason}") from error
         except Exception as error:
-            raise BadPicture(self.name, f"results cannot go there: nothing can be removed ({_words(error)})") from error
+            raise ImageError(self.name, f"results cannot go there: nothing can be removed ({_words(error)})") from error
 
     def _opened(self) -> tuple[Any, str]:
         """The file system, of which fsspec keeps one for all, and the path in it."""
@@ -182,7 +182,7 @@ class Remote:
         return system, f"{root.rstrip('/')}/{self.inside}" if self.inside else root
 
 
-def place(where: str | os.PathLike[str]) -> Path | Remote:
+def parse_location(where: str | os.PathLike[str]) -> Path | Remote:
     """What somebody named: a path of this machine, absolute, also by file://; else a URL.
 
     Raises ValueError, with one sentence, where there is no file system for it.
@@ -202,15 +202,15 @@ def place(where: str | os.PathLike[str]) -> Path | Remote:
     return Path(path).resolve() if isinstance(system, LocalFileSystem) else Remote(text)
 
 
-def holds(folder: Path | Remote, other: Path | Remote) -> bool:
+def contains(folder: Path | Remote, other: Path | Remote) -> bool:
     """Whether the other one is this folder or lies in it."""
     if isinstance(folder, Remote):
-        return folder.holds(other)
+        return folder.contains(other)
     return isinstance(other, Path) and other.is_relative_to(folder)
 
 
-def make_ready(folder: Path | Remote) -> None:
-    """Make the folder for results, or see that it takes some. Raises OSError, elsewhere BadPicture."""
+def prepare_target(folder: Path | Remote) -> None:
+    """Make the folder for results, or see that it takes some. Raises OSError, elsewhere ImageError."""
     if isinstance(folder, Remote):
         folder.check_room()
     else:

@@ -11,10 +11,10 @@ from types import TracebackType
 from translate.folders.plan import Item, RemoteItem
 from translate.folders.remote import Remote
 from translate.folders.report import Outcome
-from translate.images.types import BadPicture
+from translate.images.types import ImageError
 
 
-class Staging:
+class RemoteCache:
     """What of a plan is at hand; items whose two files are on this machine pass through as they are.
 
     Several threads may use it. All copies are gone when it closes. only_standing: sources are fetched only to be
@@ -25,7 +25,7 @@ class Staging:
         self._only_standing = only_standing
         self._folders: dict[str, tuple[Item, Path | Remote, Path]] = {}
 
-    def __enter__(self) -> Staging:
+    def __enter__(self) -> RemoteCache:
         return self
 
     def __exit__(
@@ -37,7 +37,7 @@ class Staging:
     def fetch(self, item: Item | RemoteItem) -> Item:
         """The same picture with both files on this disk: its source, and what stands at its target, if anything.
 
-        Its outcome is to be given to `put`, whatever it is. Raises BadPicture, OSError.
+        Its outcome is to be given to `put`, whatever it is. Raises ImageError, OSError.
         """
         if isinstance(item, Item):
             return item
@@ -54,7 +54,7 @@ class Staging:
         if isinstance(item.source, Remote) and (not self._only_standing or os.path.lexists(target)):
             source.parent.mkdir()
             if not item.source.fetch(source):
-                raise BadPicture(source.name, "there is no such file any more")
+                raise ImageError(source.name, "there is no such file any more")
         return here
 
     def put(self, outcome: Outcome) -> Outcome:
@@ -65,7 +65,7 @@ class Staging:
         try:
             if outcome.status == "done" and isinstance(target, Remote):
                 target.put(here.target)
-        except BadPicture as error:
+        except ImageError as error:
             return Outcome(outcome.source, outcome.target, "failed", outcome.seconds, reason=error.reason)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

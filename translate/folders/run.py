@@ -20,62 +20,62 @@ from typing import TypeVar
 
 import torch
 
-from translate.folders.buckets import Group, Shelves
-from translate.folders.existing import record, standing
-from translate.folders.group import Stopped, failed, translate_group
+from translate.folders.buckets import Bucket, ShapeBuckets
+from translate.folders.existing import existing_result, provenance
+from translate.folders.group import Stopped, failed, translate_bucket
 from translate.folders.plan import Item, Plan, RemoteItem
-from translate.folders.remote import make_ready
-from translate.folders.remote_cache import Staging
+from translate.folders.remote import prepare_target
+from translate.folders.remote_cache import RemoteCache
 from translate.folders.report import Outcome
 from translate.folders.settings import Settings
-from translate.images.read import picture_size
-from translate.images.types import BadPicture
+from translate.images.read import image_size
+from translate.images.types import ImageError
 from translate.pipeline import Translator
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 PIXELS_IN_FLIGHT = 128_000_000
 PAGE = 64  # how many pictures of the plan may wait for each other; also the least that ray.py hands out
-AHEAD = 16  # how many pictures, for each worker, are looked at before it is their turn
+PREFETCH = 16  # how many pictures, for each worker, are looked at before it is their turn
 LOOKERS = 4  # threads that do so, and put up results, while a page is worked on
 
 
-def survey(plan: Plan, translator: Translator, settings: Settings) -> Iterator[Outcome]:
+def preview(plan: Plan, translator: Translator, settings: Settings) -> Iterator[Outcome]:
     """What `run` would make of a plan, as far as can be said without opening a source."""
-    wanted = record(translator, settings)
+    wanted = provenance(translator, settings)
     yield from refusals(plan)
-    with Staging(only_standing=True) as staging, ThreadPoolExecutor(LOOKERS) as lookers:
+    with RemoteCache(only_standing=True) as cache, ThreadPoolExecutor(LOOKERS) as lookers:
 
         def look(item: Item | RemoteItem) -> Outcome:
-            found = _look(item, wanted, settings, staging)
+            found = _look(item, wanted, settings, cache)
             if isinstance(found, Outcome):
                 return found
-            return staging.put(Outcome(item.name, item.target_name, "planned"))
+            return cache.put(Outcome(item.name, item.target_name, "planned"))
 
-        yield from _ahead(lookers, look, plan.items, AHEAD)
+        yield from _ahead(lookers, look, plan.items, PREFETCH)
 
 
 def translate_page(translator: Translator, items: Sequence[Item | RemoteItem], settings: Settings) -> Iterator[Outcome]:
     """What `run` does with a page of a plan; the model is in this thread alone."""
-    wanted = record(translator, settings)
-    shelves = Shelves(translator, settings)
-    with Staging() as staging, ThreadPoolExecutor(LOOKERS) as lookers:
+    wanted = provenance(translator, settings)
+    buckets = ShapeBuckets(translator, settings)
+    with RemoteCache() as cache, ThreadPoolExecutor(LOOKERS) as lookers:
 
         def look(item: Item | RemoteItem) -> tuple[Item | Outcome, tuple[int, int] | None]:
-            found = _look(item, wanted, settings, staging)
-            return found, None if isinstance(found, Outcome) else picture_size(found.source)
+            found = _look(item, wanted, settings, cache)
+            return found, None if isinstance(found, Outcome) else image_size(found.source)
 
         def outcomes() -> Iterator[Outcome]:
-            for found, sides in _ahead(lookers, look, items, AHEAD):
+            for found, sides in _ahead(lookers, look, items, PREFETCH):
                 if isinstance(found, Outcome):
                     yield found
                     continue
-                for group in shelves.put(found, sides):
-                    yield from translate_group(translator, group.items, settings)
-            for group in shelves.rest():
-                yield from translate_group(translator, group.items, settings)
+                for group in buckets.put(found, sides):
+                    yield from translate_bucket(translator, group.items, settings)
+            for group in buckets.rest():
+                yield from translate_bucket(translator, group.items, settings)
 
-        yield from _ahead(lookers, staging.put, outcomes(), AHEAD)
+        yield from _ahead(lookers, cache.put, outcomes(), PREFETCH)
 
 
 def run(
@@ -95,17 +95,17 @@ def run(
 
     stopped: asked at every step of a chain; once it says so, pictures that are past the model are still saved, the
     others dropped, and this ends. step: called after each step of each picture, by the workers. Raises ValueError for
-    settings that the model cannot follow, and OSError where the target folder cannot be made, elsewhere BadPicture.
+    settings that the model cannot follow, and OSError where the target folder cannot be made, elsewhere ImageError.
     """
-    wanted = record(translator, settings)
+    wanted = provenance(translator, settings)
     yield from refusals(plan)
-    make_ready(plan.target)
+    prepare_target(plan.target)
     workers = workers or _workers(translator)
     over = threading.Event()
 
     def look(item: Item | RemoteItem) -> tuple[Item | Outcome, tuple[int, int] | None]:
-        found = _look(item, wanted, settings, staging)
-        return found, None if isinstance(found, Outcome) else picture_size(found.source)
+        found = _look(item, wanted, settings, cache)
+        return found, None if isinstance(found, Outcome) else image_size(found.source)
 
     def after_step() -> None:
         if over.is_set() or stopped():
@@ -113,40 +113,40 @@ def run(
         if step is not None:
             step()
 
-    def translate(group: Group) -> list[Outcome]:
+    def translate(group: Bucket) -> list[Outcome]:
         try:
             if over.is_set() or stopped():
                 raise Stopped
-            outcomes = translate_group(translator, group.items, settings, step=after_step)
-            return [staging.put(outcome) for outcome in outcomes]
+            outcomes = translate_bucket(translator, group.items, settings, step=after_step)
+            return [cache.put(outcome) for outcome in outcomes]
         except Stopped:
             return []
 
     in_flight: dict[Future[list[Outcome]], int] = {}
 
-    def start(group: Group) -> Iterator[Outcome]:
+    def start(group: Bucket) -> Iterator[Outcome]:
         while in_flight and (len(in_flight) > workers or sum(in_flight.values()) + group.pixels > PIXELS_IN_FLIGHT):
             yield from _finished(in_flight)
         in_flight[pool.submit(translate, group)] = group.pixels
 
-    shelves = Shelves(translator, settings)
+    buckets = ShapeBuckets(translator, settings)
     with (
         _threads_restored(),
-        Staging() as staging,
+        RemoteCache() as cache,
         ThreadPoolExecutor(workers) as lookers,
         ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):
         try:
-            for number, (found, sides) in enumerate(_ahead(lookers, look, plan.items, AHEAD * workers), 1):
+            for number, (found, sides) in enumerate(_ahead(lookers, look, plan.items, PREFETCH * workers), 1):
                 if stopped():
                     break
                 if isinstance(found, Outcome):
                     yield found
                 else:
-                    for group in shelves.put(found, sides):
+                    for group in buckets.put(found, sides):
                         yield from start(group)
                 if number % PAGE == 0 or number == len(plan.items):
-                    for group in shelves.rest():
+                    for group in buckets.rest():
                         yield from start(group)
             while in_flight:
                 yield from _finished(in_flight)
@@ -161,17 +161,17 @@ def refusals(plan: Plan) -> Iterator[Outcome]:
 
 
 def _look(
-    item: Item | RemoteItem, wanted: Mapping[str, object], settings: Settings, staging: Staging
+    item: Item | RemoteItem, wanted: Mapping[str, object], settings: Settings, cache: RemoteCache
 ) -> Item | Outcome:
     """What is to be said of a picture before any work on it, or else the picture, at hand."""
     try:
-        here = staging.fetch(item)
-        found = standing(here, wanted, overwrite=settings.overwrite)
+        here = cache.fetch(item)
+        found = existing_result(here, wanted, overwrite=settings.overwrite)
         if found is None:
             return here
-    except (BadPicture, OSError) as error:
+    except (ImageError, OSError) as error:
         found = failed(item, error, 0)
-    return staging.put(found)
+    return cache.put(found)
 
 
 def cores() -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 from translate.images.formats import OPAQUE
-from translate.images.types import Photo
+from translate.images.types import LoadedImage
 
 _STRIP_PIXELS = 1 << 20  # of a large picture, converted at a time
 
@@ -52,9 +52,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(levels, out=levels).clip(0, 255).astype(np.uint8))
 
 
-def to_srgb(
-    colours: Image.Image, icc: bytes | None, notes: list[str]
-) -> tuple[Image.Image, bytes | None, Image.Image]:
+def to_srgb(colours: Image.Image, icc: bytes | None, notes: list[str]) -> tuple[Image.Image, bytes | None, Image.Image]:
     """L, RGB, CMYK or LAB -> Photo's original, profile and rgb."""
     if icc:
         try:
@@ -124,7 +122,7 @@ def _leads_back(profile: ImageCms.ImageCmsProfile) -> bool:
     return True
 
 
-def in_own_colors(picture: Image.Image, like: Photo) -> Image.Image:
+def in_own_colors(picture: Image.Image, like: LoadedImage) -> Image.Image:
     to_own = _transform(_srgb(), ImageCms.ImageCmsProfile(io.BytesIO(like.profile or b"")), "RGB")
     own = like.original.copy()
     height = max(1, _STRIP_PIXELS // own.width)

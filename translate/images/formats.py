@@ -25,15 +25,15 @@ WITHOUT_PROFILE = {"BMP", "GIF"}
 
 
 def can_save(path: str | os.PathLike[str]) -> bool:
-    """Whether the path's suffix names a format that save_picture writes."""
+    """Whether the path's suffix names a format that save_image writes."""
     return saved_format(path) is not None
 
 
 def saved_format(path: str | os.PathLike[str]) -> str | None:
-    """Pillow's name of the format that save_picture writes under a path, None where it knows none."""
+    """Pillow's name of the format that save_image writes under a path, None where it knows none."""
     return WRITABLE.get(PurePath(path).suffix.lower())
 
 
-def is_picture_name(path: str | os.PathLike[str]) -> bool:
+def is_image_name(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a picture by its suffix."""
     return PurePath(path).suffix.lower() in SUFFIXES

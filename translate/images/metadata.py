@@ -113,8 +113,8 @@ def without_folders(value: object) -> object:
     return text
 
 
-def how_made(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What save_picture recorded as made; None where it recorded nothing, and for what is not its work."""
+def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What save_image recorded as made; None where it recorded nothing, and for what is not its work."""
     text: object = None
     with contextlib.suppress(Exception), Image.open(path, formats=READABLE) as image:
         if image.format == "PNG":  # where getexif would decode the picture

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from translate.images.color import split_alpha, to_srgb
 from translate.images.formats import READABLE
 from translate.images.metadata import TURNS, read_exif
-from translate.images.types import BadPicture, Photo, Source, source_name
+from translate.images.types import ImageError, LoadedImage, Source, source_name
 
 MAX_PIXELS = 120_000_000
 
@@ -26,7 +26,7 @@ _HARMLESS_PIXELS = 25_000_000
 _MAX_RATIO = 5000
 
 
-def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Photo:
+def open_image(source: Source, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
     """Read a picture: JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF, MPO, and HEIC with pillow-heif, told by content.
 
     Args:
@@ -35,13 +35,13 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Photo:
             that would unpack to more than 5000 times their file's size. Above 178 megapixels Pillow refuses.
 
     Raises:
-        BadPicture: nothing readable is there.
+        ImageError: nothing readable is there.
     """
     return read_reduced(source, max_pixels)
 
 
-def read_reduced(source: Source, max_pixels: int, enough: int | None = None) -> Photo:
-    """As open_picture; a JPEG may come at 1/2, 1/4 or 1/8 of its size, no side below enough pixels."""
+def read_reduced(source: Source, max_pixels: int, enough: int | None = None) -> LoadedImage:
+    """As open_image; a JPEG may come at 1/2, 1/4 or 1/8 of its size, no side below enough pixels."""
     name = source_name(source)
     try:
         if isinstance(source, Image.Image):
@@ -56,21 +56,21 @@ def read_reduced(source: Source, max_pixels: int, enough: int | None = None) -> 
                 image.draft(None, (enough, enough))
             image.load()
             return _photo(image, name)
-    except BadPicture:
+    except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise BadPicture(name, _too_large(max_pixels)) from error
+        raise ImageError(name, _too_large(max_pixels)) from error
     except Exception as error:  # a decoder that is fed a damaged file may raise anything
-        raise BadPicture(name, _why_unread(error)) from error
+        raise ImageError(name, _why_unread(error)) from error
 
 
 def _stream(source: str | os.PathLike[str] | bytes | IO[bytes], name: str) -> IO[bytes]:
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if path.is_dir():
-            raise BadPicture(name, "this is a folder, not a picture")
+            raise ImageError(name, "this is a folder, not a picture")
         if path.exists() and not path.is_file():
-            raise BadPicture(name, "this is not an ordinary file")
+            raise ImageError(name, "this is not an ordinary file")
         return path.open("rb")
     if isinstance(source, bytes):
         return io.BytesIO(source)
@@ -88,12 +88,12 @@ def _recognise(stream: IO[bytes], name: str) -> Image.Image:
         try:
             import pillow_heif
         except ImportError as error:
-            raise BadPicture(name, "HEIC pictures need one more package: pip install pillow-heif") from error
+            raise ImageError(name, "HEIC pictures need one more package: pip install pillow-heif") from error
         pillow_heif.register_heif_opener()
     try:
         return Image.open(stream, formats=("HEIF",) if heic else READABLE)
     except UnidentifiedImageError as error:
-        raise BadPicture(name, _what_else(head)) from error
+        raise ImageError(name, _what_else(head)) from error
 
 
 def _what_else(head: bytes) -> str:
@@ -117,12 +117,12 @@ def _what_else(head: bytes) -> str:
 def _check_size(image: Image.Image, name: str, max_pixels: int, file_bytes: int | None = None) -> None:
     pixels = image.width * image.height
     if pixels == 0:
-        raise BadPicture(name, "the picture has no pixels")
+        raise ImageError(name, "the picture has no pixels")
     if pixels > max_pixels:
-        raise BadPicture(name, _too_large(max_pixels))
+        raise ImageError(name, _too_large(max_pixels))
     if file_bytes is not None and pixels > _HARMLESS_PIXELS and 3 * pixels > _MAX_RATIO * file_bytes:
         kilo, mega = file_bytes / 1e3, 3 * pixels / 1e6
-        raise BadPicture(name, f"{kilo:.0f} kB would unpack to {mega:.0f} MB (a decompression bomb?)")
+        raise ImageError(name, f"{kilo:.0f} kB would unpack to {mega:.0f} MB (a decompression bomb?)")
 
 
 def _too_large(max_pixels: int) -> str:
@@ -146,7 +146,7 @@ def _why_unread(error: Exception) -> str:
 _LYING = {turn for number, turn in TURNS.items() if number >= 5}  # those that swap width and height
 
 
-def picture_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """Width and height of the upright picture, from the file's head alone; None where that cannot be read.
 
     Of PNG the turn is not looked at, since it may stand behind the pixels.
@@ -160,7 +160,7 @@ def picture_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     return None
 
 
-def is_whole(path: str | os.PathLike[str]) -> bool:
+def is_complete(path: str | os.PathLike[str]) -> bool:
     """Whether all of a picture's file is there: read to its end, a JPEG only at an eighth of its size."""
     name = source_name(path)
     with contextlib.suppress(Exception), _stream(path, name) as stream:
@@ -171,7 +171,7 @@ def is_whole(path: str | os.PathLike[str]) -> bool:
     return False
 
 
-def _photo(image: Image.Image, name: str) -> Photo:
+def _photo(image: Image.Image, name: str) -> LoadedImage:
     """A decoded picture of any mode -> Photo; the picture itself is left as it is."""
     notes: list[str] = []
     exif, turn = read_exif(image, notes)
@@ -186,7 +186,7 @@ def _photo(image: Image.Image, name: str) -> Photo:
             picture.paste((255, 255, 255), mask=hidden)
     notes += _pages(image)
     format = "JPEG" if image.format == "MPO" else image.format or "PNG"
-    return Photo(rgb, alpha, profile, format, name, exif, tuple(notes), original)
+    return LoadedImage(rgb, alpha, profile, format, name, exif, tuple(notes), original)
 
 
 def _pages(image: Image.Image) -> list[str]:

@@ -17,19 +17,19 @@ from PIL import Image, ImageOps
 
 from models.atomic import whole_file
 from translate.images.color import with_alpha
-from translate.images.formats import is_picture_name
+from translate.images.formats import is_image_name
 from translate.images.read import MAX_PIXELS, read_reduced
-from translate.images.types import BadPicture, source_name
+from translate.images.types import ImageError, source_name
 
 
-def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
+def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
     """The files in a folder that by their suffix are pictures, sorted, without the hidden ones.
 
     With recursive also those in its folders, without hidden folders and links to folders. A folder that may
     not be read stands in the list itself, so that it is reported when its turn comes to be opened.
 
     Raises:
-        BadPicture: there is no such folder, or it may not be read.
+        ImageError: there is no such folder, or it may not be read.
     """
     folder = Path(folder)
     found: list[Path] = []
@@ -41,17 +41,17 @@ def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) ->
     for place, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [sub for sub in folders if recursive and not sub.startswith(".")]
         shown = (Path(place, file) for file in files if not file.startswith("."))
-        found += [path for path in shown if is_picture_name(path)]
+        found += [path for path in shown if is_image_name(path)]
     if folder in refused:
         reasons = {FileNotFoundError: "there is no such folder", NotADirectoryError: "this is not a folder"}
-        raise BadPicture(source_name(folder), reasons.get(type(refused[folder]), "this folder may not be read"))
+        raise ImageError(source_name(folder), reasons.get(type(refused[folder]), "this folder may not be read"))
     return sorted([*found, *refused])
 
 
 class TrainingFile(NamedTuple):
     """A picture to train on: its name in its collection, what changes when its content does, and how to come by it.
 
-    content: a path or a file's bytes; may raise BadPicture, whose name does not matter.
+    content: a path or a file's bytes; may raise ImageError, whose name does not matter.
     """
 
     name: str
@@ -61,19 +61,19 @@ class TrainingFile(NamedTuple):
 
 def read_training_folder(
     folder: str | os.PathLike[str], size: int, *, cache: str | os.PathLike[str] | None = None
-) -> tuple[npt.NDArray[np.uint8], list[BadPicture]]:
+) -> tuple[npt.NDArray[np.uint8], list[ImageError]]:
     """Every picture in a folder and the folders in it, as read_training_files gives them.
 
     Raises:
-        BadPicture: also where there is no such folder.
+        ImageError: also where there is no such folder.
     """
     return read_training_files(training_files(Path(folder)), size, cache=cache, name=source_name(folder))
 
 
 def training_files(folder: Path) -> list[TrainingFile]:
-    """The pictures of a folder and the folders in it, in the order of list_pictures, which says what is raised."""
+    """The pictures of a folder and the folders in it, in the order of list_images, which says what is raised."""
     files = []
-    for path in list_pictures(folder, recursive=True):
+    for path in list_images(folder, recursive=True):
         stamp: list[str | int] = []
         with contextlib.suppress(OSError):  # gone, or a link to nowhere
             found = path.stat()
@@ -84,7 +84,7 @@ def training_files(folder: Path) -> list[TrainingFile]:
 
 def read_training_files(
     files: Sequence[TrainingFile], size: int, *, cache: str | os.PathLike[str] | None = None, name: str = "it"
-) -> tuple[npt.NDArray[np.uint8], list[BadPicture]]:
+) -> tuple[npt.NDArray[np.uint8], list[ImageError]]:
     """Pictures to train on: short side resized, the middle cut out as a square.
 
     Args:
@@ -98,9 +98,9 @@ def read_training_files(
         could not be read.
 
     Raises:
-        BadPicture: no picture can be read, or the cache cannot be written.
+        ImageError: no picture can be read, or the cache cannot be written.
     """
-    bad: list[BadPicture] = []
+    bad: list[ImageError] = []
     squares = _squares(files, size, bad)
     if cache is None:
         pictures = np.fromiter(squares, np.dtype((np.uint8, (3, size, size)))).view(np.uint8)
@@ -109,17 +109,17 @@ def read_training_files(
         pictures, bad = _cached(squares, bad, key, (len(files), 3, size, size))
     if len(pictures) == 0:
         refused = f" ({len(bad)} refused; the first is {bad[0]})" if bad else ""
-        raise BadPicture(name, f"it holds no readable picture{refused}")
+        raise ImageError(name, f"it holds no readable picture{refused}")
     return pictures, bad
 
 
-def _squares(files: Sequence[TrainingFile], size: int, bad: list[BadPicture]) -> Iterator[npt.NDArray[np.uint8]]:
+def _squares(files: Sequence[TrainingFile], size: int, bad: list[ImageError]) -> Iterator[npt.NDArray[np.uint8]]:
     """The readable pictures as (3, size, size); the others go to bad."""
     for file in files:
         try:
             photo = read_reduced(file.content(), MAX_PIXELS, enough=2 * size)
-        except BadPicture as error:
-            bad.append(BadPicture(file.name, error.reason))
+        except ImageError as error:
+            bad.append(ImageError(file.name, error.reason))
             continue
         picture = photo.rgb if photo.alpha is None else with_alpha(photo.rgb, photo.alpha, "JPEG")
         square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
@@ -135,15 +135,15 @@ def _digest(files: Sequence[TrainingFile], size: int) -> str:
 
 
 def _cached(
-    squares: Iterator[npt.NDArray[np.uint8]], bad: list[BadPicture], key: Path, shape: tuple[int, ...]
-) -> tuple[npt.NDArray[np.uint8], list[BadPicture]]:
+    squares: Iterator[npt.NDArray[np.uint8]], bad: list[ImageError], key: Path, shape: tuple[int, ...]
+) -> tuple[npt.NDArray[np.uint8], list[ImageError]]:
     """What the files key.npy and key.json hold; without them the squares and what was bad, now kept there.
 
     shape is that of the squares if none is bad.
     """
     kept, report = key.with_suffix(".npy"), key.with_suffix(".json")
     with contextlib.suppress(OSError, ValueError, TypeError, EOFError):
-        known = [BadPicture(name, reason) for name, reason in json.loads(report.read_text(encoding="utf-8"))]
+        known = [ImageError(name, reason) for name, reason in json.loads(report.read_text(encoding="utf-8"))]
         return np.load(kept, mmap_mode="c"), known
     try:
         key.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def _cached(
             file.write(json.dumps([[error.name, error.reason] for error in bad]).encode())
     except OSError as error:
         reason = f"the cache of training pictures cannot be written ({error.strerror})"
-        raise BadPicture(key.parent.name, reason) from error
+        raise ImageError(key.parent.name, reason) from error
     return np.load(kept, mmap_mode="c" if count else None), bad
 
 

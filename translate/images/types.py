@@ -12,7 +12,7 @@ from PIL import Image
 Source = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image
 
 
-class BadPicture(ValueError):
+class ImageError(ValueError):
     """A picture, or a folder of them, that cannot be read or written.
 
     Args:
@@ -30,7 +30,7 @@ class BadPicture(ValueError):
 
 
 @dataclass(frozen=True)
-class Photo:
+class LoadedImage:
     """A picture as the models want it, with what is needed to give it back in its own form.
 
     Attributes:

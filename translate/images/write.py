@@ -14,14 +14,14 @@ from models.atomic import whole_file
 from translate.images.color import in_own_colors, with_alpha
 from translate.images.formats import WITHOUT_PROFILE, WRITABLE, saved_format
 from translate.images.metadata import BMP_MARK, record_options, without_folders
-from translate.images.types import BadPicture, Photo
+from translate.images.types import ImageError, LoadedImage
 
 
-def save_picture(
+def save_image(
     rgb: Image.Image,
     path: str | os.PathLike[str],
     *,
-    like: Photo | None = None,
+    like: LoadedImage | None = None,
     made: Mapping[str, object] | None = None,
     keep_metadata: bool = False,
     quality: int = 92,
@@ -35,7 +35,7 @@ def save_picture(
             none the picture goes over white. Its colour profile goes back where the format can hold one: only
             the CHANGE from like.rgb is then carried over to like.original, so that colours outside sRGB
             survive and an unchanged picture comes back exactly.
-        made: how the picture was made, to be read by how_made: JSON in a PNG text, in a GIF comment, in the
+        made: how the picture was made, to be read by read_provenance: JSON in a PNG text, in a GIF comment, in the
             EXIF ImageDescription of the others; behind the end of a BMP, which has no room for it and which
             readers follow only as far as its own size. Of Path objects and absolute paths only the last part is
             kept.
@@ -47,15 +47,15 @@ def save_picture(
         The path.
 
     Raises:
-        BadPicture: no known suffix, the path is the source, or it cannot be written; nothing is left behind.
+        ImageError: no known suffix, the path is the source, or it cannot be written; nothing is left behind.
         ValueError: like is of another size.
     """
     path = Path(path)
     format = saved_format(path)
     if format is None:
-        raise BadPicture(path.name, f"its name must end with one of {' '.join(WRITABLE)} to be saved")
+        raise ImageError(path.name, f"its name must end with one of {' '.join(WRITABLE)} to be saved")
     if source is not None and _same_file(path, source):
-        raise BadPicture(path.name, "this would write over the source picture; choose another name or folder")
+        raise ImageError(path.name, "this would write over the source picture; choose another name or folder")
     if like is not None and like.rgb.size != rgb.size:
         raise ValueError(f"a picture of {rgb.size} pixels cannot be saved like one of {like.rgb.size}")
 
@@ -87,7 +87,7 @@ def save_picture(
                 file.seek(0, os.SEEK_END)
                 file.write(BMP_MARK + json.dumps(without_folders(made)).encode())
     except (OSError, ValueError, OverflowError, RuntimeError, MemoryError, struct.error) as error:
-        raise BadPicture(path.name, _why_unsaved(error, path)) from error
+        raise ImageError(path.name, _why_unsaved(error, path)) from error
     return path
 
 

@@ -204,7 +204,7 @@ class Bench:
     ) -> Bench:
         """train_source, train_target: default to trainA beside testA and trainB beside testB, if folders are named so.
 
-        `say` hears of what is read, and of files that were skipped. Raises BadPicture, ValueError.
+        `say` hears of what is read, and of files that were skipped. Raises ImageError, ValueError.
         """
         sources = read_folder(source, size, say)
         targets, train_sources, train_targets = (
@@ -353,7 +353,7 @@ def evaluate_folders(
     train_source, train_target: see Bench.of_folders.
     features: defaults to the file beside the checkout, then to torchvision's weights.
     strengths: None is the model's own. bars shows progress; say hears of it too, and of files that were skipped.
-    Raises BadPicture, FeaturesError, ValueError.
+    Raises ImageError, FeaturesError, ValueError.
     """
     network = SqueezeFeatures.load(features or nearby_features(), translator.device)
     bench = Bench.of_folders(source, target, network, train_source, train_target, size=size, say=say)
@@ -386,22 +386,22 @@ def training_twin(folder: Path) -> Path | None:
 def read_folder(folder: Path, size: int, say: Callable[[str], None]) -> Mapping[str, Picture]:
     """A folder's pictures, brought to size x size, by their names without suffix; `say` hears of each skipped file.
 
-    Raises BadPicture if there is no such folder, ValueError if there is no picture in it.
+    Raises ImageError if there is no such folder, ValueError if there is no picture in it.
     """
-    from translate.images.read import open_picture
-    from translate.images.training_set import list_pictures
-    from translate.images.types import BadPicture
+    from translate.images.read import open_image
+    from translate.images.training_set import list_images
+    from translate.images.types import ImageError
 
     pictures: dict[str, Picture] = {}
-    found = list_pictures(folder)
+    found = list_images(folder)
     say(f"reading {len(found)} pictures of {folder.name}")
     for path in found:
         if path.stem in pictures:
             say(f"{path.name}: skipped, there is another picture of that name")
             continue
         try:
-            pictures[path.stem] = to_square(open_picture(path).rgb, size)
-        except BadPicture as error:
+            pictures[path.stem] = to_square(open_image(path).rgb, size)
+        except ImageError as error:
             say(f"{error}; skipped")
     if not pictures:
         raise ValueError(f"There is no picture in {folder.name}.")

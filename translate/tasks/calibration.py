@@ -21,11 +21,11 @@ from torch import Tensor
 from models.config import ModelConfig
 from models.energy import MultiscaleEnergy, energy_and_grad
 from models.schedule import Schedule
-from translate.tasks.typicality import Usual, at_resolution, statistics
+from translate.tasks.typicality import TypicalityStats, at_resolution, statistics
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # of noise, as shares of the full range from black to white
-FEWEST = 16  # pictures: with fewer of them nothing can be called usual
-MOST = 1000  # pictures that are looked at
+MIN_IMAGES = 16  # pictures: with fewer of them nothing can be called usual
+MAX_IMAGES = 1000  # pictures that are looked at
 _NOISY = 64  # pictures whose noise is measured
 _AT_ONCE = 32
 
@@ -39,18 +39,18 @@ def calibrate(energy: MultiscaleEnergy, config: ModelConfig, pictures: NDArray[n
 
     Returns the configuration with its calibration. Raises ValueError where there are too few pictures.
     """
-    if len(pictures) < FEWEST:
-        raise ValueError(f"a calibration needs at least {FEWEST} pictures, not {len(pictures)}")
+    if len(pictures) < MIN_IMAGES:
+        raise ValueError(f"a calibration needs at least {MIN_IMAGES} pictures, not {len(pictures)}")
     # Evenly chosen, with their mirror images: those are as usual.
-    chosen = np.array(pictures[np.linspace(0, len(pictures) - 1, min(MOST, len(pictures))).round().astype(int)])
+    chosen = np.array(pictures[np.linspace(0, len(pictures) - 1, min(MAX_IMAGES, len(pictures))).round().astype(int)])
     x = torch.from_numpy(chosen).float() / 127.5 - 1
     rows = torch.cat([statistics(energy, config.schedule, part) for part in x.split(_AT_ONCE)])
     walks = _walks(energy, config.schedule, x[:: max(1, len(x) // _NOISY)][:_NOISY], seed)
-    usual = Usual.of(rows.numpy())
-    return replace(config, calibration={"walks": walks, "usual": asdict(usual)})
+    stats = TypicalityStats.of(rows.numpy())
+    return replace(config, calibration={"walks": walks, "usual": asdict(stats)})
 
 
-def walk(config: ModelConfig, resolution: int, sigma: float, name: str = "this model") -> float:
+def denoise_scale(config: ModelConfig, resolution: int, sigma: float, name: str = "this model") -> float:
     """How far down the slope a picture at a resolution lies from what it was before noise of strength `sigma`.
 
     sigma: standard deviation as a share of the full range. Raises NotCalibrated, and ValueError for a broken file.
@@ -65,7 +65,7 @@ def walk(config: ModelConfig, resolution: int, sigma: float, name: str = "this m
         raise ValueError(f"{name} holds a calibration that this version cannot read") from error
 
 
-def needs_noise(config: ModelConfig, name: str, task: str) -> None:
+def require_denoiser(config: ModelConfig, name: str, task: str) -> None:
     """Raises ValueError for a model that translates: its energy has never seen noise, and it tells its own domain from
     another one no better than chance."""
     if config.source is not None:
@@ -75,11 +75,11 @@ def needs_noise(config: ModelConfig, name: str, task: str) -> None:
         )
 
 
-def usual(config: ModelConfig, name: str = "this model") -> Usual:
+def load_stats(config: ModelConfig, name: str = "this model") -> TypicalityStats:
     """What is usual for the model's domain. Raises as `walk` does."""
-    walk(config, config.schedule.finest, SIGMAS[0], name)  # says so where there is no calibration
+    denoise_scale(config, config.schedule.finest, SIGMAS[0], name)  # says so where there is no calibration
     try:
-        return Usual.from_dict(config.calibration["usual"])
+        return TypicalityStats.from_dict(config.calibration["usual"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name} holds a calibration that this version cannot read") from error
 

@@ -18,15 +18,15 @@ from torch import Tensor
 
 from models.energy import MultiscaleEnergy, energy_and_grad, enlarged
 from models.schedule import Schedule
-from translate.tasks.calibration import SIGMAS, needs_noise, walk
+from translate.tasks.calibration import SIGMAS, denoise_scale, require_denoiser
 
 if TYPE_CHECKING:
     from translate.pipeline import Translator
 
-MOST = 256  # pictures a call
+MAX_IMAGES = 256  # pictures a call
 STEPS = (120, 20)  # on the first level, and on each of the others
-SHARE = 0.15  # of the way down that a step goes
-CALM = 0.8  # 0 would keep the noise as it is, 1 lays none on
+STEP_FRACTION = 0.15  # of the way down that a step goes
+NOISE_REMOVAL = 0.8  # 0 would keep the noise as it is, 1 lays none on
 START = (0.5, 0.015)  # noise, as shares of the full range: at the start of the first level, and of the others
 _AT_ONCE = 16
 
@@ -68,11 +68,11 @@ def interpolate(
 
 def check(translator: Translator, count: int = 1) -> int:
     """Look at model and settings before any work. Returns the number of steps; raises ValueError, NotCalibrated."""
-    needs_noise(translator.config, translator.name, "make pictures from noise")
-    if not 1 <= count <= MOST:
-        raise ValueError(f"between 1 and {MOST} pictures can be made at a time, not {count}")
+    require_denoiser(translator.config, translator.name, "make pictures from noise")
+    if not 1 <= count <= MAX_IMAGES:
+        raise ValueError(f"between 1 and {MAX_IMAGES} pictures can be made at a time, not {count}")
     schedule = translator.config.schedule
-    walk(translator.config, schedule.finest, SIGMAS[0], translator.name)
+    denoise_scale(translator.config, schedule.finest, SIGMAS[0], translator.name)
     return -(-count // _AT_ONCE) * (STEPS[0] + STEPS[1] * (len(schedule.levels) - 1))
 
 
@@ -95,7 +95,10 @@ def noise_between(first: int, last: int, angles: Sequence[float]) -> Noise:
 
 
 def sample(
-    energy: MultiscaleEnergy, schedule: Schedule, walks: dict[int, Callable[[float], float]], noise: Noise,
+    energy: MultiscaleEnergy,
+    schedule: Schedule,
+    walks: dict[int, Callable[[float], float]],
+    noise: Noise,
     device: torch.device | str = "cpu",
 ) -> Iterator[Tensor]:
     """The chain: yields the pictures (B, 3, R, R) in [-1, 1] after each step, R growing from level to level.
@@ -117,8 +120,8 @@ def sample(
             if step == steps - 1:  # the last step goes all the way down, and adds no noise
                 x = (x - rest).clamp(-1, 1)
             else:
-                again = math.sqrt((1 - CALM * SHARE) ** 2 - (1 - SHARE) ** 2) * 2 * left
-                x = (x - SHARE * rest + again * noise(shape).to(device)).clamp(-1, 1)
+                again = math.sqrt((1 - NOISE_REMOVAL * STEP_FRACTION) ** 2 - (1 - STEP_FRACTION) ** 2) * 2 * left
+                x = (x - STEP_FRACTION * rest + again * noise(shape).to(device)).clamp(-1, 1)
             yield x
 
 
@@ -137,7 +140,7 @@ def _pictures(translator: Translator, noise: Noise, watch: Callable[[], None]) -
     config = translator.config
 
     def length(resolution: int) -> Callable[[float], float]:
-        return lambda sigma: walk(config, resolution, sigma, translator.name)
+        return lambda sigma: denoise_scale(config, resolution, sigma, translator.name)
 
     walks = {level.resolution: length(level.resolution) for level in config.schedule.levels}
     last = torch.empty(0)

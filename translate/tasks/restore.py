@@ -19,18 +19,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate import __version__
-from translate.images.read import open_picture
-from translate.images.types import BadPicture, Photo
-from translate.tasks.calibration import needs_noise, walk
+from translate.images.read import open_image
+from translate.images.types import ImageError, LoadedImage
+from translate.tasks.calibration import denoise_scale, require_denoiser
 from translate.tasks.tiled_grad import tiled_grad
 
 if TYPE_CHECKING:
     from translate.pipeline import Picture, Translator
 
-LOUDEST = 0.5  # noise beyond it leaves nothing to restore
-QUIETEST = 0.003  # less than one level of 255: nothing to remove
+MAX_SIGMA = 0.5  # noise beyond it leaves nothing to restore
+MIN_SIGMA = 0.003  # less than one level of 255: nothing to remove
 STEPS = 24  # of a hole's chain on each level
-SHARE = 0.3  # of the way down that one of them goes
+STEP_FRACTION = 0.3  # of the way down that one of them goes
 CONTEXT = 1.0  # how much of its surroundings a hole is filled from, in sizes of the hole, on each side
 
 Box = tuple[int, int, int, int]
@@ -43,13 +43,13 @@ class Restored:
     picture: Image.Image
     made: dict[str, object]
     seconds: float
-    photo: Photo
+    photo: LoadedImage
 
 
 def denoise(translator: Translator, picture: Picture, sigma: float | None = None) -> Restored:
     """Remove Gaussian noise of standard deviation `sigma`, as a share of the full range (0.1: 26 levels of 255).
 
-    sigma None: by guess, see `guess_noise`. Raises BadPicture, NotCalibrated, ValueError.
+    sigma None: by guess, see `guess_noise`. Raises ImageError, NotCalibrated, ValueError.
     """
     begin = time.perf_counter()
     check(translator, sigma)
@@ -57,7 +57,7 @@ def denoise(translator: Translator, picture: Picture, sigma: float | None = None
     pixels = np.asarray(photo.rgb)
     level = guess_noise(pixels) if sigma is None else sigma
     restored = photo.rgb.copy()
-    if level > QUIETEST:
+    if level > MIN_SIGMA:
         restored = _image(_down(translator, _tensor(pixels).to(translator.device), level))
     made = _made(translator, "denoise", sigma=round(level, 4), guessed=sigma is None)
     return Restored(restored, made, time.perf_counter() - begin, photo)
@@ -70,9 +70,9 @@ def _down(translator: Translator, y: Tensor, level: float) -> Tensor:
     is half as strong.
     """
     finest = translator.config.schedule.finest
-    length = walk(translator.config, finest, level, translator.name)
+    length = denoise_scale(translator.config, finest, level, translator.name)
     restored = (y - length * tiled_grad(translator.energy, y, finest)).clamp(-1, 1)
-    if min(y.shape[-2:]) < 2 * finest or level < 2 * QUIETEST:
+    if min(y.shape[-2:]) < 2 * finest or level < 2 * MIN_SIGMA:
         return restored
     size = y.shape[-2:]
     half = F.avg_pool2d(F.pad(y, (0, size[1] % 2, 0, size[0] % 2), mode="replicate"), 2)
@@ -86,7 +86,7 @@ def inpaint(translator: Translator, picture: Picture, mask: Picture | Box) -> Re
 
     mask: a black and white picture of the same size, white where the hole is, or a box (left, top, right, bottom) in
     pixels, right and bottom excluded.
-    Raises BadPicture, NotCalibrated, ValueError.
+    Raises ImageError, NotCalibrated, ValueError.
     """
     begin = time.perf_counter()
     check(translator)
@@ -103,12 +103,12 @@ def inpaint(translator: Translator, picture: Picture, mask: Picture | Box) -> Re
 
 def check(translator: Translator, sigma: float | None = None) -> None:
     """Look at model and setting before any picture is opened. Raises NotCalibrated, ValueError."""
-    if sigma is not None and not 0 < sigma <= LOUDEST:
+    if sigma is not None and not 0 < sigma <= MAX_SIGMA:
         raise ValueError(
-            f"sigma is a share of the full range, above 0 and up to {LOUDEST:g} (0.1: 26 levels of 255), not {sigma:g}"
+            f"sigma is a share of the full range, above 0, up to {MAX_SIGMA:g} (0.1: 26 levels of 255), not {sigma:g}"
         )
-    needs_noise(translator.config, translator.name, "restore pictures")
-    walk(translator.config, translator.config.schedule.finest, 0.1, translator.name)
+    require_denoiser(translator.config, translator.name, "restore pictures")
+    denoise_scale(translator.config, translator.config.schedule.finest, 0.1, translator.name)
 
 
 def guess_noise(pixels: NDArray[np.uint8]) -> float:
@@ -126,7 +126,7 @@ def guess_noise(pixels: NDArray[np.uint8]) -> float:
     cut = (x == 0) | (x == 1)
     whole = ~(cut[::2, ::2] | cut[::2, 1::2] | cut[1::2, ::2] | cut[1::2, 1::2])
     levels = [float(np.median(np.abs(diagonal[..., c][whole[..., c]]))) for c in range(3) if whole[..., c].sum() > 16]
-    return min(LOUDEST, float(np.median(levels)) / 0.6745) if levels else 0.0
+    return min(MAX_SIGMA, float(np.median(levels)) / 0.6745) if levels else 0.0
 
 
 def _fill(translator: Translator, part: NDArray[np.uint8], missing: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -140,7 +140,8 @@ def _fill(translator: Translator, part: NDArray[np.uint8], missing: NDArray[np.b
         known, hole = _scaled(part, missing, size)
         before = _around(known, hole) if x is None else F.interpolate(x, size=size, mode="bilinear")
         x = torch.where(hole, before, known)
-        length = SHARE * walk(config, resolution, 0, translator.name)  # the shortest of the measured ones
+        scale = denoise_scale(config, resolution, 0, translator.name)  # the shortest of the measured ones
+        length = STEP_FRACTION * scale
         for _ in range(STEPS):
             down = tiled_grad(translator.energy, x.to(translator.device), resolution).cpu()
             x = torch.where(hole, (x - length * down).clamp(-1, 1), known)
@@ -182,7 +183,7 @@ def _surroundings(hole: NDArray[np.bool_]) -> Box:
     return max(0, left - reach), max(0, top - reach), min(width, right + reach), min(height, bottom + reach)
 
 
-def _box(photo: Photo, box: Box) -> NDArray[np.bool_]:
+def _box(photo: LoadedImage, box: Box) -> NDArray[np.bool_]:
     left, top, right, bottom = box
     width, height = photo.rgb.size
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
@@ -192,13 +193,13 @@ def _box(photo: Photo, box: Box) -> NDArray[np.bool_]:
     return _checked(hole, "the box")
 
 
-def _mask(photo: Photo, mask: Photo) -> NDArray[np.bool_]:
+def _mask(photo: LoadedImage, mask: LoadedImage) -> NDArray[np.bool_]:
     if mask.rgb.size != photo.rgb.size:
         sizes = "{} x {} px, the picture {} x {} px".format(*mask.rgb.size, *photo.rgb.size)
-        raise BadPicture(mask.name, f"the mask has {sizes}; they must be of one size")
+        raise ImageError(mask.name, f"the mask has {sizes}; they must be of one size")
     pixels = np.asarray(mask.rgb)
     if int(np.ptp(pixels, axis=2).max()) > 32:
-        raise BadPicture(mask.name, "a mask is black and white, with white for the hole; this one has colours")
+        raise ImageError(mask.name, "a mask is black and white, with white for the hole; this one has colours")
     return _checked(pixels[..., 0] >= 128, f"{mask.name}: the mask")
 
 
@@ -210,8 +211,8 @@ def _checked(hole: NDArray[np.bool_], what: str) -> NDArray[np.bool_]:
     return hole
 
 
-def _photo(picture: Picture) -> Photo:
-    return picture if isinstance(picture, Photo) else open_picture(picture)
+def _photo(picture: Picture) -> LoadedImage:
+    return picture if isinstance(picture, LoadedImage) else open_image(picture)
 
 
 def _tensor(pixels: NDArray[np.uint8]) -> Tensor:

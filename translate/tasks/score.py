@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from translate.images.read import open_picture
-from translate.images.types import Photo
-from translate.tasks.calibration import usual
+from translate.images.read import open_image
+from translate.images.types import LoadedImage
+from translate.tasks.calibration import load_stats
 from translate.tasks.typicality import PERCENTS, at_resolution, statistics
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ class Verdict:
 def score(translator: Translator, picture: Picture) -> Verdict:
     """Judge one picture, its middle cut out as a square, as training pictures are.
 
-    Raises BadPicture, NotCalibrated, and ValueError for a broken calibration.
+    Raises ImageError, NotCalibrated, and ValueError for a broken calibration.
     """
-    known = usual(translator.config, translator.name)
-    photo = picture if isinstance(picture, Photo) else open_picture(picture)
+    known = load_stats(translator.config, translator.name)
+    photo = picture if isinstance(picture, LoadedImage) else open_image(picture)
     rgb = photo.rgb
     if photo.alpha is not None:
         rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), photo.alpha)

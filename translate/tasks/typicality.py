@@ -31,7 +31,7 @@ ENERGY_COUNTS = 2  # times: it alone speaks against a blend of two pictures, whi
 
 
 @dataclass(frozen=True)
-class Usual:
+class TypicalityStats:
     """What is usual. means, spreads: of each statistic. far, energy: mean and spread of how far pictures lie from these
     means, and of the finest level's energy. marks: the unusualness that PERCENTS of the pictures do not exceed.
     highest: that of the most unusual one. count: of the pictures."""
@@ -52,7 +52,7 @@ class Usual:
             raise ValueError("a calibration holds only finite numbers, and spreads above 0")
 
     @classmethod
-    def of(cls, rows: NDArray[np.float32]) -> Usual:
+    def of(cls, rows: NDArray[np.float32]) -> TypicalityStats:
         """rows: (N, D) statistics of usual pictures."""
         means, spreads = rows.mean(axis=0), rows.std(axis=0) + 1e-4
         far, energy = distance(rows, means, spreads), finest_energy(rows)
@@ -70,7 +70,7 @@ class Usual:
         return replace(known, marks=_short(marks), highest=_round(unusual.max()))
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Usual:
+    def from_dict(cls, data: Mapping[str, Any]) -> TypicalityStats:
         """The inverse of dataclasses.asdict. Raises KeyError, TypeError, ValueError."""
         means, spreads, marks = (tuple(float(v) for v in data[name]) for name in ("means", "spreads", "marks"))
         far, energy = ((float(mean), float(spread)) for mean, spread in (data["far"], data["energy"]))

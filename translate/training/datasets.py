@@ -21,9 +21,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from models.atomic import whole_file
-from translate.images.formats import is_picture_name
+from translate.images.formats import is_image_name
 from translate.images.training_set import TrainingFile, training_files
-from translate.images.types import BadPicture
+from translate.images.types import ImageError
 
 RECORD = "data.json"  # what a run folder calls the description of its training pictures
 HUB = "hf://"
@@ -49,7 +49,7 @@ class Dataset:
 def open_dataset(where: str | os.PathLike[str]) -> Dataset:
     """Find the pictures of a folder, a zip or a Hub dataset; none of them is read or fetched yet.
 
-    Raises BadPicture where there is no such thing, HubError for what the Hub has not.
+    Raises ImageError where there is no such thing, HubError for what the Hub has not.
     """
     text = os.fspath(where)
     if text.startswith(HUB):
@@ -71,7 +71,7 @@ def _in_zip(archive: Path, inside: str, shown: str) -> Dataset:
         with zipfile.ZipFile(archive) as zipped:
             entries = zipped.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise BadPicture(archive.name, "this is neither a folder of pictures nor a zip that can be read") from error
+        raise ImageError(archive.name, "this is neither a folder of pictures nor a zip that can be read") from error
     opened = cache(partial(zipfile.ZipFile, archive))  # once for all the files, when the first one is wanted
     prefix = f"{inside}/" if inside else ""
     files = [
@@ -82,7 +82,7 @@ def _in_zip(archive: Path, inside: str, shown: str) -> Dataset:
         if entry.filename.startswith(prefix) and not entry.is_dir() and _is_shown(entry.filename)
     ]
     if not files:
-        raise BadPicture(shown, "there is no picture in it")
+        raise ImageError(shown, "there is no picture in it")
     return Dataset(shown, name, files)
 
 
@@ -92,11 +92,11 @@ def _unzipped(opened: Callable[[], zipfile.ZipFile], entry: zipfile.ZipInfo) -> 
         with opened().open(entry) as packed:
             content = packed.read(MAX_FILE + 1)
     except RuntimeError as error:
-        raise BadPicture(entry.filename, "it is locked with a password") from error
+        raise ImageError(entry.filename, "it is locked with a password") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
-        raise BadPicture(entry.filename, "the zip is damaged here, or packed in an unusual way") from error
+        raise ImageError(entry.filename, "the zip is damaged here, or packed in an unusual way") from error
     if len(content) > MAX_FILE:
-        raise BadPicture(entry.filename, f"it would unpack to more than {MAX_FILE >> 20} MB")
+        raise ImageError(entry.filename, f"it would unpack to more than {MAX_FILE >> 20} MB")
     return content
 
 
@@ -105,7 +105,7 @@ def _on_the_hub(where: str) -> Dataset:
 
     found = re.fullmatch(r"hf://datasets/([^/]+/[^/]+)(?:/(.*?))?/?", where)
     if found is None:
-        raise BadPicture(where, "pictures on the Hub are given as hf://datasets/owner/name/folder")
+        raise ImageError(where, "pictures on the Hub are given as hf://datasets/owner/name/folder")
     name, path = hub.parse_name(found[1]), found[2] or ""
     archive, dot_zip, inside = path.partition(".zip")
     if dot_zip and (not inside or inside.startswith("/")):
@@ -115,7 +115,7 @@ def _on_the_hub(where: str) -> Dataset:
     fixed = hub.HubName(name.repository, hub.commit_of(name, "dataset"))
     listed = {file: stamp for file, stamp in hub.listing(fixed, path).items() if _is_shown(file)}
     if not listed:
-        raise BadPicture(where, "there is no picture in it; tables (parquet) of pictures are not read")
+        raise ImageError(where, "there is no picture in it; tables (parquet) of pictures are not read")
 
     @cache
     def fetched() -> Mapping[str, Path]:
@@ -141,7 +141,7 @@ def _on_the_hub(where: str) -> Dataset:
 def _is_shown(name: str) -> bool:
     """Whether a file is a picture by its name, and neither it nor a folder around it is hidden or the system's."""
     parts = PurePosixPath(name).parts
-    return is_picture_name(name) and not any(part.startswith((".", "__MACOSX")) for part in parts)
+    return is_image_name(name) and not any(part.startswith((".", "__MACOSX")) for part in parts)
 
 
 def record(run: Path, domains: Mapping[str, Mapping[str, Any]]) -> None:

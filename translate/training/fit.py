@@ -92,7 +92,7 @@ def fit(
 
     config: see `training_config`; a resumed run keeps its own. minutes: when to stop. features: the SqueezeNet weights
     for a KID curve; by default those on this disk. say: hears one sentence of everything that people should know.
-    train: calls the trainer's `train`, and may show how it goes. Raises ValueError (BadPicture, BadModel), OSError,
+    train: calls the trainer's `train`, and may show how it goes. Raises ValueError (ImageError, BadModel), OSError,
     Diverged.
     """
     out = domains.out
@@ -127,7 +127,7 @@ def fit_style_model(
 ) -> Path:
     """Fit a style to the paintings of the target folder and return the model's file.
 
-    preset: the finest resolution, 64, 128 or 256 (the default) px. Raises ValueError (BadPicture, BadModel), OSError.
+    preset: the finest resolution, 64, 128 or 256 (the default) px. Raises ValueError (ImageError, BadModel), OSError.
     """
     out, chosen = domains.out, pick_device(device)
     schedule = style_schedule()

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 FIGURES = ("target_energy", "chain_energy", "penalty", "change", "beta", "resolution", "kid")
 
 
-class Board:
+class TensorBoardLog:
     """Writes into `tensorboard/` of a run folder; `cf-translate train` shows nothing of it without TensorBoard."""
 
     def __init__(self, writer: SummaryWriter) -> None:
         self._writer = writer
 
     @classmethod
-    def open(cls, run: Path, iteration: int) -> Board | None:
+    def open(cls, run: Path, iteration: int) -> TensorBoardLog | None:
         """A board that goes on at `iteration` (what was written from there on is dropped); None without TensorBoard."""
         if find_spec("tensorboard") is None:
             return None

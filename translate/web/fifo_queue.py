@@ -12,24 +12,24 @@ class Busy(RuntimeError):
     """The line is full; the message is one plain sentence."""
 
 
-class Turns:
+class FifoQueue:
     """A bounded first-come-first-served line in front of something that only one may use."""
 
     def __init__(self, waiting: int) -> None:
         """waiting: how many may stand behind the one whose turn it is."""
         self.waiting = waiting
-        self._line: deque[Place] = deque()
+        self._line: deque[Ticket] = deque()
         self._moved = Condition()
 
     @contextmanager
-    def stand(self, *, patient: bool = False) -> Iterator[Place]:
+    def enter(self, *, bypass_limit: bool = False) -> Iterator[Ticket]:
         """Stand in line, and leave it at the end of the block, whether or not one's turn has come.
 
         patient: stand there even if the line is full, for those who were in it a moment ago. Raises Busy.
         """
-        place = Place(self)
+        place = Ticket(self)
         with self._moved:
-            if len(self._line) > self.waiting and not patient:
+            if len(self._line) > self.waiting and not bypass_limit:
                 raise Busy("Many people are here right now. Please try again in a minute.")
             self._line.append(place)
         try:
@@ -40,10 +40,10 @@ class Turns:
                 self._moved.notify_all()
 
 
-class Place:
+class Ticket:
     """A place in the line."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: FifoQueue) -> None:
         self._turns = turns
 
     def ahead(self, seconds: float = 0.0) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from translate.pipeline import Translator
-from translate.web.service import Studio
+from translate.web.service import TranslationService
 
 # Words that a domain's name may begin with -> what stands for it where there is no picture of it.
 KINDS = {"apple": "🍎", "orange": "🍊", "photo": "📷", "van gogh": "🎨", "cat": "🐱", "dog": "🐶"}
@@ -19,7 +19,7 @@ CARD, SHOWN = 240, 720  # px, longer sides: of the picture to choose a direction
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class DirectionCard:
     """A direction as it presents itself.
 
     label: from what to what. examples: photos to try. shown: one of them, before and after. card: the same, small, as
@@ -33,12 +33,14 @@ class Exhibit:
     card: str
 
 
-def exhibit(studio: Studio, translator: Translator, samples: Path, borrowed: Mapping[str, Path]) -> Exhibit:
+def direction_card(
+    service: TranslationService, translator: Translator, samples: Path, borrowed: Mapping[str, Path]
+) -> DirectionCard:
     """samples: a folder of pictures whose names begin with their kind. borrowed: for other kinds, where it is there."""
     source, target = translator.config.source or translator.name, translator.config.target
     found = _photos(kind(source), samples, borrowed)
-    examples = [path for path in found if not studio.judge(path, translator.name)]
-    return Exhibit(
+    examples = [path for path in found if not service.judge(path, translator.name)]
+    return DirectionCard(
         translator.name, f"{source[:1].upper()}{source[1:]} → {target}", tuple(examples),
         before_and_after(translator, examples[min(1, len(examples) - 1)], SHOWN) if examples else None,
         _split(*before_and_after(translator, examples[0], CARD)) if examples else _words(source, target),

@@ -19,12 +19,12 @@ from PIL import Image
 
 from models.schedule import MAX_STRENGTH
 from translate.explain import heat
-from translate.images.read import open_picture
-from translate.images.types import BadPicture, Photo
+from translate.images.read import open_image
+from translate.images.types import ImageError, LoadedImage
 from translate.pipeline import Translator
 from translate.trajectory import Frame, saliency
-from translate.web.fifo_queue import Place, Turns
-from translate.web.trajectory_cache import Film, Shelf, pack
+from translate.web.fifo_queue import FifoQueue, Ticket
+from translate.web.trajectory_cache import Trajectory, TrajectoryCache, pack
 
 MAX_PIXELS = 25_000_000  # of a visitor's photo: 100 MB while it is worked on
 MAX_PICTURES = 24  # of one visitor at a time
@@ -35,14 +35,15 @@ BETWEEN_SHOWN = 0.1  # seconds: steps that come faster are not shown while the w
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Run = Callable[[str, Photo, float | None], Iterator[Frame]]  # a direction's name, a photo, a strength -> the steps
+# A direction's name, a photo, a strength -> the steps.
+Run = Callable[[str, LoadedImage, float | None], Iterator[Frame]]
 
 
 @dataclass(frozen=True)
-class Moment:
+class ChainProgress:
     """Where a walk stands. total: steps of all of it. ahead: visitors whose turn comes first."""
 
-    film: Film
+    film: Trajectory
     total: int
     ahead: int = 0
     advice: str = ""
@@ -50,7 +51,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Batch:
+class FolderProgress:
     """Where several walks stand. previews: (file, name) of those done. refused: one sentence for each that failed."""
 
     total: int
@@ -61,10 +62,10 @@ class Batch:
     finished: bool = False
 
 
-class Studio:
+class TranslationService:
     """Every face of the web page calls this; a visitor is any string that tells one from another.
 
-    What people can do something about is raised as BadPicture, ValueError or Busy, each with one plain sentence.
+    What people can do something about is raised as ImageError, ValueError or Busy, each with one plain sentence.
     """
 
     def __init__(self, models: Sequence[str], folder: Path, wrap: Callable[[Run], Run] = lambda run: run) -> None:
@@ -76,47 +77,47 @@ class Studio:
             raise ValueError("there is no model that translates; name one")
         self.folder = folder
 
-        def run(direction: str, photo: Photo, strength: float | None) -> Iterator[Frame]:
+        def run(direction: str, photo: LoadedImage, strength: float | None) -> Iterator[Frame]:
             yield from self.translators[direction].frames(photo, strength=strength)
 
         self._run = wrap(run)
         self._thread = ThreadPoolExecutor(1)
-        self._turns = Turns(WAITING)
-        self._films = Shelf(ROOM)
+        self._turns = FifoQueue(WAITING)
+        self._films = TrajectoryCache(ROOM)
         self._stops: dict[str, Event] = {}
 
-    def walk(self, visitor: str, source: Path, direction: str, vigour: float = 1.0) -> Iterator[Moment]:
+    def walk(self, visitor: str, source: Path, direction: str, strength_factor: float = 1.0) -> Iterator[ChainProgress]:
         """Translate a photo, showing it on its way. vigour: strength, relative to the model's own."""
         translator = self._translator(direction)
-        strength = min(MAX_STRENGTH, vigour * translator.config.strength)
-        moment = Moment(Film(source, translator, strength), translator.check(strength=strength))
-        with self._stoppable(visitor) as stop, self._turns.stand() as place:
+        strength = min(MAX_STRENGTH, strength_factor * translator.config.strength)
+        progress = ChainProgress(Trajectory(source, translator, strength), translator.check(strength=strength))
+        with self._stoppable(visitor) as stop, self._turns.enter() as place:
             for ahead in _waiting(place, stop):
-                yield replace(moment, ahead=ahead)
+                yield replace(progress, ahead=ahead)
             if not stop.is_set():
-                photo = open_picture(source, max_pixels=MAX_PIXELS)
-                moment = replace(moment, advice=" ".join([self._advice(direction, photo), *photo.notes]).strip())
+                photo = open_image(source, max_pixels=MAX_PIXELS)
+                progress = replace(progress, advice=" ".join([self._advice(direction, photo), *photo.notes]).strip())
                 shown = 0.0
                 for frame in self._steps(direction, photo, strength):
-                    moment.film.frames.append(frame)
+                    progress.film.frames.append(frame)
                     if stop.is_set():
                         break
                     if time.monotonic() - shown > BETWEEN_SHOWN:
-                        yield moment
+                        yield progress
                         shown = time.monotonic()
-                self._films.put(visitor, moment.film)
-            yield replace(moment, finished=True)
+                self._films.put(visitor, progress.film)
+            yield replace(progress, finished=True)
 
-    def walk_many(self, visitor: str, sources: Sequence[Path], direction: str) -> Iterator[Batch]:
+    def walk_many(self, visitor: str, sources: Sequence[Path], direction: str) -> Iterator[FolderProgress]:
         """Translate several photos, each in a turn of its own; one that cannot be read does not stop the others."""
         translator = self._translator(direction)
         if not 0 < len(sources) <= MAX_PICTURES:
             raise ValueError(f"Choose between 1 and {MAX_PICTURES} photos.")
-        batch = Batch(len(sources))
+        batch = FolderProgress(len(sources))
         results: list[Path] = []
         with self._stoppable(visitor) as stop:
             for number, source in enumerate(sources):
-                with self._turns.stand(patient=number > 0) as place:
+                with self._turns.enter(bypass_limit=number > 0) as place:
                     for ahead in _waiting(place, stop):
                         yield replace(batch, ahead=ahead)
                     if stop.is_set():
@@ -130,51 +131,51 @@ class Studio:
                         preview = results[-1].with_name("preview.jpg")
                         self.picture(film, len(film.frames)).save(preview, quality=88)
                         batch = replace(batch, previews=(*batch.previews, (preview, results[-1].name)))
-                    except BadPicture as error:
+                    except ImageError as error:
                         batch = replace(batch, refused=(*batch.refused, str(error)))
             archive = pack(results, self._new_folder() / f"{translator.name}.zip") if results else None
             yield replace(batch, archive=archive, finished=True)
 
-    def translate(self, source: Path, direction: str, strength: float | None) -> Film:
+    def translate(self, source: Path, direction: str, strength: float | None) -> Trajectory:
         """All of a walk at once, for programs. strength: 0..2, None the model's own."""
         translator = self._translator(direction)
         with self._turn():
             return self._film(source, translator, strength, Event())
 
-    def save(self, film: Film, step: int) -> Path:
+    def save(self, film: Trajectory, step: int) -> Path:
         """The picture after `step` steps, of full size, in a folder of its own."""
         with self._turn():
             return self._alone(film.save, step, self._new_folder(), MAX_PIXELS)
 
-    def save_gif(self, film: Film) -> Path:
+    def save_gif(self, film: Trajectory) -> Path:
         """The animation of all steps, in a folder of its own."""
         with self._turn():
             return self._alone(film.save_gif, self._new_folder())
 
     def look(self, source: Path) -> None:
-        """Raises BadPicture for a photo that cannot be translated."""
-        self._alone(open_picture, source, max_pixels=MAX_PIXELS)
+        """Raises ImageError for a photo that cannot be translated."""
+        self._alone(open_image, source, max_pixels=MAX_PIXELS)
 
     def accepts(self, source: Path, direction: str) -> bool | None:
         """Whether the photo looks like what the direction starts from; None where its model cannot tell."""
         translator = self._translator(direction)
-        return self._alone(lambda: translator.accepts(open_picture(source, max_pixels=MAX_PIXELS)))
+        return self._alone(lambda: translator.accepts(open_image(source, max_pixels=MAX_PIXELS)))
 
     def judge(self, source: Path, direction: str) -> str:
         """One sentence where the photo does not look like what the direction starts from, else nothing."""
         self._translator(direction)
         with self._turn():
-            return self._advice(direction, open_picture(source, max_pixels=MAX_PIXELS))
+            return self._advice(direction, open_image(source, max_pixels=MAX_PIXELS))
 
-    def picture(self, film: Film, step: int) -> Image.Image:
+    def picture(self, film: Trajectory, step: int) -> Image.Image:
         """The preview after `step` steps; 0 is the photo."""
         return self._alone(film.picture, step)
 
-    def changed(self, film: Film) -> Image.Image:
+    def changed(self, film: Trajectory) -> Image.Image:
         """What the walk has changed so far, in colours of heat over the photo."""
         return heat(film.frames[0].preview, self._alone(saliency, film.frames))
 
-    def film(self, visitor: str) -> Film:
+    def film(self, visitor: str) -> Trajectory:
         """The visitor's latest walk. Raises ValueError where there is none or no more."""
         film = self._films.take(visitor)
         if film is None or not film.frames:
@@ -212,7 +213,7 @@ class Studio:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        with self._turns.stand() as place:
+        with self._turns.enter() as place:
             while place.ahead(1.0):
                 pass
             yield
@@ -231,12 +232,12 @@ class Studio:
         # In the same context: a host that lends GPUs finds in it for whom it does so.
         return self._thread.submit(copy_context().run, partial(function, *arguments, **settings)).result()
 
-    def _steps(self, direction: str, photo: Photo, strength: float | None) -> Iterator[Frame]:
+    def _steps(self, direction: str, photo: LoadedImage, strength: float | None) -> Iterator[Frame]:
         frames = self._run(direction, photo, strength)
         while (frame := self._alone(next, frames, None)) is not None:
             yield frame
 
-    def _advice(self, direction: str, photo: Photo) -> str:
+    def _advice(self, direction: str, photo: LoadedImage) -> str:
         """One sentence where the photo does not look like what the direction starts from, else nothing."""
         translator = self.translators[direction]
         if self._alone(translator.accepts, photo) is not False:
@@ -246,16 +247,16 @@ class Studio:
         hint = f" Perhaps {' or '.join(words)} suits it better." if words else ""
         return f"This does not look like {translator.config.source}: expect little.{hint}"
 
-    def _film(self, source: Path, translator: Translator, strength: float | None, stop: Event) -> Film:
-        film = Film(source, translator, strength)
-        for frame in self._steps(translator.name, open_picture(source, max_pixels=MAX_PIXELS), strength):
+    def _film(self, source: Path, translator: Translator, strength: float | None, stop: Event) -> Trajectory:
+        film = Trajectory(source, translator, strength)
+        for frame in self._steps(translator.name, open_image(source, max_pixels=MAX_PIXELS), strength):
             film.frames.append(frame)
             if stop.is_set():
                 break
         return film
 
 
-def _waiting(place: Place, stop: Event) -> Iterator[int]:
+def _waiting(place: Ticket, stop: Event) -> Iterator[int]:
     """How many are ahead, again and again, until it is one's turn or one gives up."""
     while not stop.is_set() and (ahead := place.ahead(0.4)):
         yield ahead

@@ -15,14 +15,14 @@ import numpy as np
 from PIL import Image
 
 from translate.images.formats import can_save
-from translate.images.read import open_picture
-from translate.images.write import save_picture
+from translate.images.read import open_image
+from translate.images.write import save_image
 from translate.pipeline import Translator
 from translate.trajectory import Frame, save_gif
 
 
 @dataclass(eq=False)
-class Film:
+class Trajectory:
     """The steps of one translation so far.
 
     source: the photo's file. It is opened again for a picture of full size: the film itself keeps only what the steps
@@ -46,15 +46,15 @@ class Film:
     def save(self, step: int, folder: Path, max_pixels: int) -> Path:
         """Write the picture after `step` steps at the photo's own size, in its own form, into `folder`.
 
-        Raises BadPicture, also if the photo is no longer there; ValueError where there is no such step.
+        Raises ImageError, also if the photo is no longer there; ValueError where there is no such step.
         """
         if not 0 <= step <= len(self.frames):
             raise ValueError(f"There is no step {step}; the last one is {len(self.frames)}.")
-        photo = open_picture(self.source, max_pixels=max_pixels)
+        photo = open_image(self.source, max_pixels=max_pixels)
         picture = self.frames[step - 1].onto(np.asarray(photo.rgb)) if step else photo.rgb
         suffix = self.source.suffix.lower() if can_save(self.source) else ".png"
         target = folder / f"{safe_name(self.source)}-{self.translator.name}{suffix}"
-        return save_picture(picture, target, like=photo, made=self.made(step))
+        return save_image(picture, target, like=photo, made=self.made(step))
 
     def save_gif(self, folder: Path) -> Path:
         """Write the animation into `folder`. Raises OSError; ValueError where there are no steps."""
@@ -84,23 +84,23 @@ class Film:
         return steps + sum(shared.values()) + self.frames[0].preview.nbytes
 
 
-class Shelf:
+class TrajectoryCache:
     """The latest film of each visitor; the oldest go when there is no more room."""
 
     def __init__(self, room: int) -> None:
         """room: bytes that all films together may take."""
         self.room = room
-        self._films: OrderedDict[str, Film] = OrderedDict()
+        self._films: OrderedDict[str, Trajectory] = OrderedDict()
         self._lock = Lock()
 
-    def put(self, visitor: str, film: Film) -> None:
+    def put(self, visitor: str, film: Trajectory) -> None:
         with self._lock:
             self._films.pop(visitor, None)
             self._films[visitor] = film
             while len(self._films) > 1 and sum(film.bytes for film in self._films.values()) > self.room:
                 self._films.popitem(last=False)
 
-    def take(self, visitor: str) -> Film | None:
+    def take(self, visitor: str) -> Trajectory | None:
         """The visitor's film, which now counts as the newest; None where there is none or no more."""
         with self._lock:
             film = self._films.get(visitor)
