@@ -17,18 +17,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from models.atomic import write_whole
 from models.config import ModelConfig
 from models.energy import EnergyFn
 from models.errors import BadModel, Diverged
-from models.gate import DomainProbe, fit_probe, gate_change
+from models.gate import DomainProbe, fit_probe
 from models.losses import LossTerms, adversarial_loss, denoising_loss
 from models.model import Energy, Model, build, load_state, part, save_state
 from models.names import FILE_NAME
-from models.sampling import follow, pyramid, sample, shared_noise, uniform_start
 from models.schedule import Schedule
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelEnergy
@@ -40,12 +38,12 @@ from models.train.curriculum import Position, TrainingConfig, config_from_dict
 from models.train.data import ImageArray
 from models.train.distributed import SINGLE, World
 from models.train.guard import KEPT, Guard
+from models.train.preview import from_noise, translated
 from models.train.run_dir import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Progress, write_sheet
 from models.train.state import capture, restore, without_random
 
 SHOWN = 8  # pictures on a sample sheet
 JUDGED = 64  # pictures that KID is measured on
-AT_ONCE = 16  # of those, so that fine levels fit into memory
 MEASURED = 6, 32  # batches of each domain, and their pictures, that features are standardised by
 
 
@@ -362,24 +360,14 @@ class Trainer:
         S is the config's sample_size; the change of a chain that does not reach so far yet is enlarged to it. For
         chains from noise the first is None, the noise is fixed and the pictures themselves are enlarged.
         """
-        schedule, size = self.ready_schedule().scaled(self.config.strength), self.config.sample_size
+        sources = None if self.source is None else self.source.first(count, self.config.sample_size)
+        schedule = self.ready_schedule().scaled(self.config.strength)
         energy_at = self._energies(self.average, schedule.finest, 1.0)
-        generator = torch.Generator().manual_seed(self.config.seed)
-        sources = None if self.source is None else self.source.first(count, size)
-        starts = uniform_start(count, schedule, generator) if sources is None else sources
-        made = []
-        for start in starts.to(self.device).split(AT_ONCE):
-            if sources is None:
-                chain = sample(energy_at, schedule, start, noise=shared_noise(generator), generator=generator)
-                made.append(_resized(follow(chain, start), size).cpu())
-                continue
-            levels = pyramid(F.avg_pool2d(start, size // schedule.finest), schedule)
-            chain = sample(energy_at, schedule, levels[0], levels, noise=shared_noise(generator), generator=generator)
-            low, end = levels[-1], follow(chain, levels[-1])
-            if self.probe is not None:
-                end = gate_change(low, end, schedule.gate, self.probe.evidence(low))
-            made.append((start + _resized(end - low, size)).clamp(-1, 1).cpu())
-        return sources, torch.cat(made)
+        if sources is None:
+            return None, from_noise(
+                energy_at, schedule, count, self.config.sample_size, seed=self.config.seed, device=self.device
+            )
+        return sources, translated(energy_at, schedule, sources, self.probe, seed=self.config.seed, device=self.device)
 
     def _look(self, progress: Progress, kid: Callable[[Tensor], float] | None) -> Progress:
         """Sheet, checkpoint and KID of the averaged model. The main process looks, the others wait at the next update.
@@ -415,10 +403,6 @@ class Trainer:
         sheet = self.run_dir / SAMPLES / f"{self.iteration:06d}.png"
         write_sheet(sheet, torch.cat(rows), columns=len(rows[0]))
         return sheet
-
-
-def _resized(x: Tensor, size: int) -> Tensor:
-    return x if x.shape[-1] == size else F.interpolate(x, (size, size), mode="bilinear", align_corners=False)
 
 
 def _same(saved: Mapping[str, Any], config: TrainingConfig) -> bool:
