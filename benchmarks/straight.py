@@ -1,14 +1,13 @@
-"""Coarse to fine against training at the final size from the start: the same network, pictures, losses and time.
+"""Coarse to fine against training at the final size from the start: the same trunk, pictures, losses and time.
 
-    python -m benchmarks.straight DATA/apple2orange --out runs/straight
+    python -m benchmarks.straight DATA/cat2dog --shape --out runs/straight
 
-DATA/apple2orange holds trainA, trainB, testA and testB. Trains an A -> B model of 64 px in three ways, each with two
-seeds, one after the other: coarse to fine (the preset for 64 px, every phase cut to --share of it); straight, as many
-steps on 64 px as the schedule has in all; straight, with four times larger steps. The straight ones get as many
-iterations as fit into the time that coarse to fine took, by the speed of the first few, so that their learning rates
-have fallen as well when it is over. Prints the figures of `cf-translate evaluate` on the test pictures by strength
-(KID x100 / rate / LPIPS-like / white change), and draws the KID on training pictures over the minutes. What is done in
---out is not done again.
+DATA/cat2dog holds trainA, trainB, testA and testB. Trains an A -> B model of 128 px in two ways, each with two seeds,
+one after the other: coarse to fine (the preset, every phase cut to --share of it), and straight, with as many steps on
+128 px as the schedule has in all. The straight ones get as many iterations as fit into the time that coarse to fine
+took, by the speed of the first few, so that their learning rates have fallen as well when it is over. Prints the
+figures of `cf-translate evaluate` on the test pictures by strength (KID x100 / rate / LPIPS-like / white change), and
+draws the KID on training pictures over the minutes. What is done in --out is not done again.
 """
 
 from __future__ import annotations
@@ -21,11 +20,10 @@ from pathlib import Path
 import torch
 
 from models.errors import Diverged
-from models.schedule import Level, Schedule
-from models.terms.pixels import PixelConfig
+from models.terms.votes import VotesConfig
 from models.train.curriculum import Curriculum, TrainingConfig
 from models.train.data import ImageArray
-from models.train.presets import from_scratch
+from models.train.presets import things
 from models.train.run_dir import LOG, STATE, Log
 from models.train.trainer import Trainer, read_config
 from translate import Translator
@@ -34,30 +32,31 @@ from translate.metrics.evaluation import Bench
 from translate.metrics.features import SqueezeFeatures, nearby_features
 from translate.metrics.training_kid import training_kid
 
-SIZE = 64
+SIZE = 128
 SEEDS = 0, 1
 STRENGTHS = 1.0, 1.5, 2.0
-PROBE = 8  # iterations that tell how long one takes
-STRAIGHT = {"straight": 16.0, "straight with larger steps": 64.0}  # step sizes
+PROBE = 5  # iterations that tell how long one takes
+SHEETS = 25  # iterations from one look at the model to the next
 
 Domains = tuple[ImageArray, ImageArray]  # target, source
 
 
-def coarse_to_fine(seed: int, share: float) -> TrainingConfig:
+def coarse_to_fine(seed: int, share: float, shapes: bool) -> TrainingConfig:
     """The preset with every phase cut to a share of its iterations."""
-    config = from_scratch(SIZE, seed)
+    config = things(SIZE, seed, shapes)
     phases = tuple(replace(p, iterations=max(1, round(share * p.iterations))) for p in config.curriculum.phases)
-    return replace(config, curriculum=replace(config.curriculum, phases=phases), sheet_every=25)
+    return replace(config, curriculum=replace(config.curriculum, phases=phases), sheet_every=SHEETS)
 
 
-def straight(seed: int, step_size: float, iterations: int) -> TrainingConfig:
-    """One level with all the steps of the preset's schedule, and a network that begins there."""
-    config = from_scratch(SIZE, seed)
-    whole = config.curriculum.schedule
-    schedule = Schedule((Level(SIZE, whole.steps, step_size),), white_point=whole.white_point)
-    phase = replace(config.curriculum.phases[-1], iterations=iterations, r1_weight=0.25 * step_size)
-    network = PixelConfig(coarsest=SIZE, finest=SIZE)
-    return replace(config, energy=network, curriculum=Curriculum(schedule, (phase,)), sheet_every=25)
+def straight(seed: int, iterations: int, shapes: bool) -> TrainingConfig:
+    """One level with all the steps of the preset's schedule."""
+    config = things(SIZE, seed, shapes)
+    whole, phases = config.curriculum.schedule, config.curriculum.phases
+    level = replace(whole.levels[-1], steps=whole.steps)
+    curriculum = Curriculum(replace(whole, levels=(level,)), (replace(phases[-1], iterations=iterations),))
+    assert isinstance(config.energy, VotesConfig)
+    energy = replace(config.energy, resolutions=(SIZE,))
+    return replace(config, energy=energy, curriculum=curriculum, sheet_every=SHEETS)
 
 
 def learn(run: Path, config: TrainingConfig, domains: Domains, features: SqueezeFeatures) -> float:
@@ -70,12 +69,12 @@ def learn(run: Path, config: TrainingConfig, domains: Domains, features: Squeeze
     return trainer.seconds
 
 
-def iterations_in(seconds: float, step_size: float, domains: Domains, run: Path) -> int:
+def iterations_in(seconds: float, shapes: bool, domains: Domains, run: Path) -> int:
     """How many iterations of the straight way fit into the time, as the first few go."""
     if (run / STATE).exists():
         return read_config(run).curriculum.iterations
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(Path(folder), straight(0, step_size, PROBE), *domains)
+        trainer = Trainer(Path(folder), replace(straight(0, PROBE, shapes), sheet_every=10**6), *domains)
         trainer.train()
     return max(PROBE, round(PROBE * seconds / trainer.seconds))
 
@@ -92,7 +91,7 @@ def draw(curves: dict[str, list[list[tuple[float, float]]]], path: Path) -> None
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for (way, runs), colour in zip(curves.items(), ("#2a6fbb", "#d9772b", "#777777"), strict=True):
+    for (way, runs), colour in zip(curves.items(), ("#2a6fbb", "#d9772b"), strict=True):
         for number, points in enumerate(runs):
             axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.2, label=None if number else way)
     axes.set_xlabel("minutes of training")
@@ -105,18 +104,18 @@ def main(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     data, out = arguments.data, arguments.out
     features = SqueezeFeatures.load(arguments.features or nearby_features())
-    size = from_scratch(SIZE).picture_size
+    size = things(SIZE).picture_size
     target, source = (ImageArray(read_training_folder(data / part, size)[0]) for part in ("trainB", "trainA"))
     domains = target, source
     runs: dict[str, list[Path]] = {}
     for seed in SEEDS:
         run = out / f"coarse-to-fine-{seed}"
-        seconds = learn(run, coarse_to_fine(seed, arguments.share), domains, features)
+        seconds = learn(run, coarse_to_fine(seed, arguments.share, arguments.shape), domains, features)
         runs.setdefault("coarse to fine", []).append(run)
-        for way, step_size in STRAIGHT.items():
-            run = out / f"{way.replace(' ', '-')}-{seed}"
-            learn(run, straight(seed, step_size, iterations_in(seconds, step_size, domains, run)), domains, features)
-            runs.setdefault(way, []).append(run)
+        run = out / f"straight-{seed}"
+        iterations = iterations_in(seconds, arguments.shape, domains, run)
+        learn(run, straight(seed, iterations, arguments.shape), domains, features)
+        runs.setdefault("straight", []).append(run)
     draw({way: [curve(run) for run in folders] for way, folders in runs.items()}, out / "straight.png")
 
     bench = Bench.of_folders(data / "testA", data / "testB", features, say=print)
@@ -139,6 +138,7 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/straight"))
     parser.add_argument("--share", type=float, default=0.5, help="of the preset's iterations")
+    parser.add_argument("--shape", action="store_true", help="for things that differ in shape, such as faces")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--features", type=Path)
     main(parser.parse_args())

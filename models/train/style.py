@@ -13,7 +13,7 @@ from models.terms.trunk import load_trunk
 from models.train.data import ImageArray
 
 AT_ONCE = 16  # paintings
-STEPS = {64: 9, 128: 12, 256: 18}
+STEPS = {64: 5, 128: 8, 256: 20}
 STEP_RMS = 0.03
 _LUMA: Scales = ((1, 0.3), (2, 1.0), (4, 1.0), (16, 0.3))  # strokes, and how light a whole part is
 _CHROMA: Scales = ((4, 0.3), (16, 0.3), (32, 0.1))  # finer ones would paint rainbows
