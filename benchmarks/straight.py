@@ -56,7 +56,8 @@ def straight(seed: int, iterations: int, shapes: bool) -> TrainingConfig:
     curriculum = Curriculum(replace(whole, levels=(level,)), (replace(phases[-1], iterations=iterations),))
     assert isinstance(config.energy, VotesConfig)
     energy = replace(config.energy, resolutions=(SIZE,))
-    return replace(config, energy=energy, curriculum=curriculum, sheet_every=SHEETS)
+    at_use = (sum(config.steps_at_use),)
+    return replace(config, energy=energy, curriculum=curriculum, steps_at_use=at_use, sheet_every=SHEETS)
 
 
 def learn(run: Path, config: TrainingConfig, domains: Domains, features: SqueezeFeatures) -> float:

@@ -81,6 +81,7 @@ def test_the_levels_up_to_a_resolution() -> None:
         lambda: Phase(1, 0),
         lambda: Curriculum(SCHEDULE, (Phase(1, 1),)),
         lambda: replace(things(64), loss="denoising"),
+        lambda: replace(things(64), steps_at_use=(9, 9)),
     ],
 )
 def test_impossible_settings_are_refused(wrong: Callable[[], object]) -> None:
@@ -125,12 +126,15 @@ def test_an_unknown_preset_is_refused(made: Callable[..., TrainingConfig]) -> No
 
 @pytest.mark.parametrize("shapes", [False, True])
 def test_things_are_learned_on_the_trunk_with_steps_that_training_measures(shapes: bool) -> None:
-    config = things(256, shapes=shapes, gate=0.3)
+    config = things(256, shapes=shapes)
     schedule = config.curriculum.schedule
     assert isinstance(config.energy, VotesConfig) and config.loss == "logistic"
     assert all(level.step_size == 0 and level.step_rms > 0 for level in schedule.levels)
     assert all(phase.r1_weight > 0 for phase in config.curriculum.phases)
-    assert schedule.gate == (0 if shapes else 0.3), "a shape may grow beyond the thing"
+    assert 0 < schedule.gate < 0.5
+    assert (schedule.levels[0].guide > 0) == (not shapes), "a shape may grow beyond the source's edges"
+    assert all(use > v.steps for use, v in zip(config.steps_at_use, schedule.levels, strict=True))
+    assert [config.energy.magnification(v.resolution) for v in schedule.levels] == [2, 1, 1]
     assert config.white_point > schedule.white_point, "training chains are softer"
     chroma = [sum(window * weight for window, weight in level.chroma) for level in schedule.levels]
     luma = [sum(window * weight for window, weight in level.luma) for level in schedule.levels]

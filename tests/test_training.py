@@ -510,6 +510,16 @@ def test_training_on_the_trunk_tells_the_domains_apart_and_moves_chains(tmp_path
     assert green > 0.02 and green > 0.02 + max(red_moved, blue), "the domains differ in their green"
 
 
+def test_the_model_takes_more_steps_at_use_than_training_does(tmp_path: Path) -> None:
+    run = things(tmp_path, config=replace(THINGS, steps_at_use=(7, 9)))
+    run.train(iterations=4)
+    assert [level.steps for level in run.model().config.schedule.levels] == [7]
+    run.train()
+    assert [level.steps for level in run.model().config.schedule.levels] == [7, 9]
+    trained = [level.steps for level in run.batches.schedule(1).levels]
+    assert trained == [level.steps for level in THINGS.curriculum.schedule.levels]
+
+
 def test_settings_come_back_from_the_run_folder(trained: Trainer) -> None:
     assert read_config(trained.run_dir) == THINGS
     (trained.run_dir / "other").mkdir()

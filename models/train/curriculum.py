@@ -89,7 +89,9 @@ class TrainingConfig:
     pictures, on the [-1, 1] scale. min_length, max_length: the steps of a training chain are the schedule's times a
     number drawn from this range, so that the energy also learns where long chains lead. ema: decay of the averaged
     weights per iteration. sheet_every: iterations between sample sheets. bfloat16_up_to: the finest resolution whose
-    training chains run in bfloat16; 0 for none. strength, upsampling: of the model that comes of it.
+    training chains run in bfloat16; 0 for none. steps_at_use: of each level of the model that comes of it; empty: as
+    many as in training. Short chains teach an energy more, since it can tell where they end from targets; long ones go
+    all the way. strength, upsampling: of that model, too.
     """
 
     energy: PixelConfig | VotesConfig
@@ -105,12 +107,15 @@ class TrainingConfig:
     ema: float = 0.98
     sheet_every: int = 100
     bfloat16_up_to: int = 0
+    steps_at_use: tuple[int, ...] = ()
     strength: float = 1.0
     upsampling: Upsampling = field(default_factory=Upsampling)
 
     def __post_init__(self) -> None:
         if self.loss == "denoising" and not all(level.denoise_scale for level in self.curriculum.schedule.levels):
             raise ValueError("to learn the way back from noise, every level needs a denoise_scale")
+        if self.steps_at_use and len(self.steps_at_use) != len(self.curriculum.schedule.levels):
+            raise ValueError("steps_at_use needs one number for each level")
 
     @property
     def picture_size(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from models.config import Upsampling
 from models.preconditioner import Scales
@@ -13,40 +13,83 @@ from models.train.curriculum import Curriculum, Phase, TrainingConfig
 
 RESOLUTIONS = (64, 128, 256)
 
-# Windows in pixels of each level: every level adds what is finer than the one before could show.
-_LUMA: Scales = ((2, 0.15), (4, 0.7), (8, 1.0), (16, 0.5))
-# Colours change over a sixteenth to an eighth of a picture, whatever the level.
-_CHROMA: dict[int, Scales] = {64: ((4, 1.0), (8, 1.0)), 128: ((8, 1.0), (16, 1.0)), 256: ((16, 1.0), (32, 1.0))}
-_FAINT_CHROMA: dict[int, Scales] = {64: ((8, 0.05),), 128: ((16, 0.05),), 256: ((32, 0.05),)}
+SEEN_AT = 128  # px: the trunk knows whole things at this size and hardly at 64 px
 
 
-def things(finest: int = 128, seed: int = 0, shapes: bool = False, gate: float = 0.25) -> TrainingConfig:
+@dataclass(frozen=True)
+class _Kind:
+    """What sets trainings of one kind of thing apart, by level. luma, chroma: windows in pixels of each level. gate: how
+    firmly the ground is kept, see gate.gate_change. guide: see schedule.Level."""
+
+    steps: dict[int, int]
+    steps_at_use: dict[int, int]
+    step_rms: dict[int, float]
+    luma: dict[int, Scales]
+    chroma: dict[int, Scales]
+    learning_rate: float
+    gate: float
+    guide: float = 0.0
+
+
+# Things whose colours change more than their shapes. Colours change over a sixteenth to an eighth of a picture,
+# whatever the level, and end where the source has an edge.
+_COLORS = _Kind(
+    steps={64: 10, 128: 12, 256: 6},
+    steps_at_use={64: 50, 128: 30, 256: 8},
+    step_rms={64: 0.03, 128: 0.03, 256: 0.03},
+    luma={
+        64: ((4, 0.1), (16, 0.4)),
+        128: ((2, 0.1), (4, 0.3), (8, 0.3), (16, 0.3)),
+        256: ((2, 0.1), (4, 0.3), (8, 0.3), (16, 0.3)),
+    },
+    chroma={64: ((8, 0.8), (16, 0.8)), 128: ((16, 0.8), (32, 0.8)), 256: ((32, 0.8), (64, 0.8))},
+    learning_rate=7e-4,
+    gate=0.25,
+    guide=0.05,
+)
+# Things whose shapes change. Large windows on the coarse level: what it may paint are snouts and ears, no texture, and
+# the energy stays able to tell it from the target. Every level adds what is finer than the one before could show.
+_SHAPES = _Kind(
+    steps={64: 10, 128: 10, 256: 6},
+    steps_at_use={64: 60, 128: 24, 256: 8},
+    step_rms={64: 0.03, 128: 0.02, 256: 0.02},
+    luma={
+        64: ((4, 0.15), (8, 0.7), (16, 1.0), (32, 0.5)),
+        128: ((2, 0.15), (4, 0.7), (8, 1.0), (16, 0.5)),
+        256: ((2, 0.15), (4, 0.7), (8, 1.0), (16, 0.5)),
+    },
+    chroma={64: ((8, 0.03),), 128: ((16, 0.03),), 256: ((32, 0.03),)},
+    learning_rate=1e-3,
+    gate=0.2,
+)
+_ITERATIONS = {64: 300, 128: 200, 256: 120}
+
+
+def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingConfig:
     """One kind of thing into another, on the trunk: `finest` 64, 128 or 256 px. Raises ValueError for others.
 
-    shapes: for things that differ in shape more than in colour, such as faces: longer chains, with little colour.
-    gate: how firmly the ground is kept, see gate.gate_change.
+    shapes: for things that differ in shape more than in colour, such as faces.
     """
     _check(finest)
-    steps = {64: 16, 128: 16, 256: 8} if shapes else {64: 8, 128: 14, 256: 6}
+    kind = _SHAPES if shapes else _COLORS
+    resolutions = tuple(resolution for resolution in RESOLUTIONS if resolution <= finest)
     levels = tuple(
         Level(
-            resolution, steps=steps[resolution], step_size=0.0, step_rms=0.035 if shapes else 0.03, luma=_LUMA,
-            chroma=(_FAINT_CHROMA if shapes else _CHROMA)[resolution], smoothing=0.05, jitter=2,
+            r, steps=kind.steps[r], step_size=0.0, step_rms=kind.step_rms[r], luma=kind.luma[r], chroma=kind.chroma[r],
+            guide=kind.guide, smoothing=0.05, jitter=2,
         )
-        for resolution in RESOLUTIONS if resolution <= finest
+        for r in resolutions
     )  # fmt: skip
-    phase = Phase(iterations=160, batch=8, learning_rate=4e-4, r1_weight=0.5 if shapes else 0.3)
-    iterations = {64: 120, 128: 160, 256: 120}
+    phases = tuple(Phase(_ITERATIONS[r], batch=8, learning_rate=kind.learning_rate, r1_weight=0.3) for r in resolutions)
     return TrainingConfig(
-        VotesConfig(resolutions=tuple(level.resolution for level in levels)),
-        Curriculum(
-            Schedule(levels, white_point=1.05, gate=0.0 if shapes else gate),
-            tuple(replace(phase, iterations=iterations[level.resolution]) for level in levels),
-        ),
+        VotesConfig(resolutions=resolutions, seen_at=SEEN_AT),
+        Curriculum(Schedule(levels, white_point=1.05, gate=kind.gate), phases),
         seed=seed,
         white_point=1.15,
-        sheet_every=40,
+        sheet_every=50,
+        steps_at_use=tuple(kind.steps_at_use[r] for r in resolutions),
         upsampling=Upsampling(luma=1.0, chroma=0.0, radius=5, epsilon=0.1),
+        ema=0.99,
     )
 
 
