@@ -77,9 +77,11 @@ def test_the_logistic_loss_is_that_on_paper_and_levels_off_once_the_two_are_told
 def test_r1_of_a_linear_energy_is_the_squared_norm_of_its_slope_by_all_that_it_reads() -> None:
     energy = Parabola(1.0, reads_features=True)
     slope, other = torch.randn(3, 4, 4), torch.randn(3, 4, 4)
-    energy.from_embedding = lambda e, r, b=1.0: (
-        energy.w * ((slope * e[0]).sum((1, 2, 3)) + (other * e[1]).sum((1, 2, 3)))
-    )  # type: ignore  # noqa: E501
+
+    def read(e: list[Tensor], r: int, b: float = 1.0) -> Tensor:
+        return energy.w * ((slope * e[0]).sum((1, 2, 3)) + (other * e[1]).sum((1, 2, 3)))
+
+    energy.from_embedding = read  # type: ignore[assignment, method-assign]
     terms = adversarial_loss(energy, TARGET, END, 4, r1_weight=0.3)
     torch.testing.assert_close(terms.penalty.detach(), slope.square().sum() + other.square().sum())
     without = adversarial_loss(energy, TARGET, END, 4)
