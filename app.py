@@ -135,8 +135,8 @@ def style(exhibits: Sequence[DirectionCard]) -> str:
     return "\n".join(rules)
 
 
-def stage_name(film: Trajectory, stage: int) -> str:
-    count = len(film.translator.config.schedule.levels)
+def stage_name(trajectory: Trajectory, stage: int) -> str:
+    count = len(trajectory.translator.config.schedule.levels)
     return STAGES[round(stage * (len(STAGES) - 1) / max(1, count - 1))]
 
 
@@ -149,22 +149,22 @@ def line(ahead: int) -> str:
 
 
 def status(progress: ChainProgress) -> str:
-    film, done = progress.film, len(progress.film.frames)
+    trajectory, done = progress.trajectory, len(progress.trajectory.frames)
     if progress.ahead:
         return line(progress.ahead)
     if not done:
         return "Stopped before the first step." if progress.finished else "…"
     if not progress.finished:
-        return f"**Step {done} of {progress.total}** · {stage_name(film, film.frames[-1].level)}"
+        return f"**Step {done} of {progress.total}** · {stage_name(trajectory, trajectory.frames[-1].level)}"
     if done < progress.total:
         return f"**Stopped at step {done} of {progress.total}.** Drag the slider below to see any step so far."
     return f"**Done: {done} steps.** Drag the slider below to go back to any of them."
 
 
-def curve(film: Trajectory, step: int) -> str:
-    count = len(film.translator.config.schedule.levels)
-    drawing = energy_curve(film.frames, step, [stage_name(film, stage) for stage in range(count)])
-    target = film.translator.config.target
+def curve(trajectory: Trajectory, step: int) -> str:
+    count = len(trajectory.translator.config.schedule.levels)
+    drawing = energy_curve(trajectory.frames, step, [stage_name(trajectory, stage) for stage in range(count)])
+    target = trajectory.translator.config.target
     return (
         f"<h4>The energy on its way down</h4>{drawing}"
         f"<p>Lower is more like {escape(target)}. Each line is one pass, from coarse to fine.</p>"
@@ -250,7 +250,7 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
             updates: Updates = {}
             if path and Path(path).name in [Path(example).name for example in examples]:
                 updates[photo] = None
-            if not service.watched(request.session_hash or ""):
+            if not service.has_trajectory(request.session_hash or ""):
                 hide = gr.Column(elem_classes=LATER)
                 updates |= {screen: exhibits[name].shown, says: ready(exhibits[name]), warns: "", walked: hide}
                 updates |= {finished: hide}
@@ -263,57 +263,58 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
             """The photo that has just come, or none and a word on why: nobody should press a button to hear that."""
             try:
                 if path:
-                    service.look(Path(path))
+                    service.check(Path(path))
             except Exception as error:
                 gr.Warning(sentence(error), duration=12)
                 return None
             return gr.skip()
 
-        def walk(path: str, name: str, how: float, request: gr.Request) -> Iterator[Updates]:
+        def stream(path: str, name: str, how: float, request: gr.Request) -> Iterator[Updates]:
             yield {go: OFF, halt: ON, says: "…", warns: "", finished: gr.Column(elem_classes=LATER)}
             try:
-                for progress in service.walk(request.session_hash or "", given(path), name, how):
+                for progress in service.stream(request.session_hash or "", given(path), name, how):
                     yield show(progress)
             except Exception as error:  # not raised: gradio would leave the buttons as they are, and badges all over
                 yield {says: "That did not work.", warns: sentence(error)}
             yield {go: ON, halt: OFF}
 
         def show(progress: ChainProgress) -> Updates:
-            film, done = progress.film, len(progress.film.frames)
+            trajectory, done = progress.trajectory, len(progress.trajectory.frames)
             updates: Updates = {says: status(progress), warns: progress.advice}
             if done:
                 last = done if progress.finished else progress.total
                 updates |= {
-                    screen: (service.picture(film, 0), service.picture(film, done)), walked: gr.Column(elem_classes=[]),
+                    screen: (service.picture(trajectory, 0), service.picture(trajectory, done)),
+                    walked: gr.Column(elem_classes=[]),
                     step: gr.Slider(maximum=last, value=done, interactive=progress.finished),
                 }  # fmt: skip
             if done and progress.finished:
                 updates |= {
-                    finished: gr.Column(elem_classes=[]), energies: curve(film, done),
-                    changed: service.changed(film),
+                    finished: gr.Column(elem_classes=[]), energies: curve(trajectory, done),
+                    changed: service.heat_map(trajectory),
                 }  # fmt: skip
             return updates
 
         def scrub(number: int, request: gr.Request) -> Updates:
             with sentences():
-                film = service.film(request.session_hash or "")
-                pictures = service.picture(film, 0), service.picture(film, int(number))
-                return {screen: pictures, energies: curve(film, int(number))}
+                trajectory = service.trajectory(request.session_hash or "")
+                pictures = service.picture(trajectory, 0), service.picture(trajectory, int(number))
+                return {screen: pictures, energies: curve(trajectory, int(number))}
 
         def save(number: int, request: gr.Request) -> str:
             with sentences():
-                return str(service.save(service.film(request.session_hash or ""), int(number)))
+                return str(service.save(service.trajectory(request.session_hash or ""), int(number)))
 
         def save_film(request: gr.Request) -> str:
             with sentences():
-                return str(service.save_gif(service.film(request.session_hash or "")))
+                return str(service.save_gif(service.trajectory(request.session_hash or "")))
 
-        def walk_many(paths: list[str] | None, name: str, request: gr.Request) -> Iterator[Updates]:
+        def stream_many(paths: list[str] | None, name: str, request: gr.Request) -> Iterator[Updates]:
             hide = gr.Gallery([], visible=False), gr.DownloadButton(visible=False)
             yield {go_many: OFF, halt_many: ON, says_many: "…", gallery: hide[0], archive: hide[1]}
             try:
                 sources = [Path(path) for path in paths or []]
-                for batch in service.walk_many(request.session_hash or "", sources, name):
+                for batch in service.stream_many(request.session_hash or "", sources, name):
                     yield show_many(batch)
             except Exception as error:
                 yield {says_many: sentence(error)}
@@ -341,13 +342,13 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
         chosen.click(take_example, chosen, photo, **aside)
         photo.upload(look, photo, photo, **hidden)
         parts = [go, halt, says, warns, screen, walked, step, finished, changed, energies]
-        go.click(walk, [photo, direction, strength_factor], parts, js=LOOK, **hidden)
+        go.click(stream, [photo, direction, strength_factor], parts, js=LOOK, **hidden)
         step.input(scrub, step, [screen, energies], trigger_mode="always_last", **aside)
         for button, function, inputs in ((keep, save, [step]), (keep_film, save_film, [])):
             saved = button.click(function, inputs, parcel, **{**hidden, "show_progress": "minimal"})
             saved.success(None, parcel, None, js=DOWNLOAD, api_visibility="private")
         many = [go_many, halt_many, says_many, gallery, archive]
-        go_many.click(walk_many, [photos, direction], many, **hidden)
+        go_many.click(stream_many, [photos, direction], many, **hidden)
         for button in (halt, halt_many):
             button.click(stop, None, None, **aside)
         page.unload(leave)
@@ -365,11 +366,12 @@ def add_endpoints(service: TranslationService, directions: Sequence[tuple[str, s
 
     def translate(photo: str, direction: str, strength: float | None) -> tuple[str, dict[str, Any]]:
         with sentences():
-            film = service.translate(given(photo), direction, strength)
-            energies = [round(frame.energy, 5) for frame in film.frames]
-            picture = service.save(film, len(film.frames))
+            trajectory = service.translate(given(photo), direction, strength)
+            energies = [round(frame.energy, 5) for frame in trajectory.frames]
+            picture = service.save(trajectory, len(trajectory.frames))
             accepted = service.accepts(given(photo), direction)
-            return str(picture), {**film.made(len(film.frames)), "energies": energies, "looks_like_source": accepted}
+            provenance = trajectory.provenance(len(trajectory.frames))
+            return str(picture), {**provenance, "energies": energies, "looks_like_source": accepted}
 
     def animate(photo: str, direction: str, strength: float | None) -> str:
         with sentences():
@@ -377,7 +379,7 @@ def add_endpoints(service: TranslationService, directions: Sequence[tuple[str, s
 
     def judge(photo: str, direction: str) -> dict[str, Any]:
         with sentences():
-            advice = service.judge(given(photo), direction)
+            advice = service.advice(given(photo), direction)
             return {"looks_like_source": service.accepts(given(photo), direction), "advice": advice}
 
     def list_directions() -> list[dict[str, Any]]:
@@ -390,11 +392,11 @@ def add_endpoints(service: TranslationService, directions: Sequence[tuple[str, s
         photo = PhotoInput(type="filepath", image_mode=None, label="photo")
         name = gr.Radio(directions, label="direction")
         strength = gr.Number(None, label="strength: 0 to 2, or none for the model's own")
-        picture, film, details = gr.File(label="picture"), gr.File(label="animation"), gr.JSON(label="details")
+        picture, trajectory, details = gr.File(label="picture"), gr.File(label="animation"), gr.JSON(label="details")
         button = gr.Button()
     endpoint: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "public"}
     button.click(translate, [photo, name, strength], [picture, details], api_name="translate", **endpoint)
-    button.click(animate, [photo, name, strength], film, api_name="animate", **endpoint)
+    button.click(animate, [photo, name, strength], trajectory, api_name="animate", **endpoint)
     button.click(judge, [photo, name], details, api_name="judge", **endpoint)
     button.click(list_directions, None, details, api_name="directions", **endpoint)
 

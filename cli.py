@@ -1,58 +1,56 @@
-"""The command line: parsing and printing; all work is done in translate/ and models/, which are imported late."""
+"""The command line: options and printing. All work is done in translate/ and models/, which are imported late."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import typer.core
+
+from translate.console import (
+    BatchBars,
+    OneSentenceGroup,
+    TrainingBar,
+    advance,
+    echo_err,
+    existing_files,
+    exit_after,
+    fail,
+    numbers,
+    printable,
+    progress_bars,
+    stop_signals,
+    usage_errors,
+    user_errors,
+    wrong_usage,
+)  # fmt: skip
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-    from torch import Tensor
-
-    from models.train.run_dir import Progress
-    from models.train.trainer import Trainer
+    from translate.folders.files import Saved
     from translate.folders.report import Outcome
     from translate.images.types import LoadedImage
-    from translate.pipeline import Result, Translator
+    from translate.pipeline import Translator
     from translate.tasks.restore import Restored
 
-FAILED, SOME_FAILED = 1, 3
+
+def opt(text: str, *names: str, **rules: Any) -> Any:
+    """An option with its help."""
+    return typer.Option(*names, help=text, **rules)
 
 
-class _OneSentence(typer.core.TyperGroup):
-    """Says what is wrong with a command in one sentence, as everything else here does, and where to read on."""
-
-    def main(self, *arguments: Any, **options: Any) -> Any:
-        if not options.get("standalone_mode", True):
-            return super().main(*arguments, **options)
-        try:
-            code = super().main(*arguments, **{**options, "standalone_mode": False})
-        except typer.Abort:
-            _say("stopped")
-            code = FAILED
-        except Exception as error:
-            # Click's errors, whose classes Typer has had in several places; without a message they have shown a page.
-            if not hasattr(error, "format_message"):
-                raise
-            if message := " ".join(error.format_message().split()).rstrip("."):
-                context = getattr(error, "ctx", None)
-                _say(f"error: {message}" + (f" (see {context.command_path} --help)" if context is not None else ""))
-            code = getattr(error, "exit_code", FAILED)
-        sys.exit(code or 0)
+def arg(text: str, **rules: Any) -> Any:
+    """An argument with its help."""
+    return typer.Argument(help=text, show_default=False, **rules)
 
 
 app = typer.Typer(
-    cls=_OneSentence,
+    cls=OneSentenceGroup,
     help="Translate pictures from one domain to another by a chain that descends a learned energy.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -61,21 +59,15 @@ app = typer.Typer(
 models_app = typer.Typer(help="List, show, fetch, share and edit models.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
-ModelName = Annotated[
-    str, typer.Option("--model", "-m", help="A shipped name, a file, a run folder, or owner/name on the Hub.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Strength = Annotated[
-    float | None,
-    typer.Option(min=0, max=2, help="Length of the chain: 0 changes nothing. Default: the model's own."),
-]
-Steps = Annotated[
-    int | None, typer.Option(min=0, max=1000, help="Steps of each level at strength 1. Levels without steps stay so.")
-]
-Size = Annotated[int | None, typer.Option(help="Short side of the copy that the chain works on, in pixels.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed. The same seed gives the same result.")]
-KeepMetadata = Annotated[bool, typer.Option("--keep-metadata", help="Keep the EXIF of the sources, without the place.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable results on stdout.")]
+OptionalPath = Path | None
+ModelName = Annotated[str, opt("A shipped name, a file, a run folder, or owner/name on the Hub.", "--model", "-m")]
+Device = Annotated[str, opt("auto, cpu, cuda or mps.")]
+Strength = Annotated[float | None, opt("Length of the chain. Default: the model's own.", min=0, max=2)]
+Steps = Annotated[int | None, opt("Steps of each level at strength 1. Levels without steps stay so.", min=0, max=1000)]
+Size = Annotated[int | None, opt("Short side of the copy that the chain works on, in pixels.")]
+Seed = Annotated[int, opt("Random seed. The same seed gives the same result.", min=0, max=2**63 - 1)]
+KeepMetadata = Annotated[bool, opt("Keep the EXIF of the sources, without the place.", "--keep-metadata")]
+Json = Annotated[bool, opt("Machine-readable results on stdout.", "--json")]
 
 
 def _version(wanted: bool) -> None:
@@ -88,9 +80,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, opt("Print the version.", "--version", callback=_version, is_eager=True)] = False,
 ) -> None:
     """Results go to stdout, progress and messages to stderr. Exit codes: 0 all done, 1 failed, 2 wrong usage,
     3 some pictures failed."""
@@ -100,28 +90,19 @@ def main(
 
 @app.command()
 def translate(
-    pictures: Annotated[
-        list[Path], typer.Argument(help="Pictures of any size; the results keep it.", show_default=False)
-    ],
+    pictures: Annotated[list[Path], arg("Pictures of any size; the results keep it.")],
     model: ModelName,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="A file (replaced) for one picture, a folder for several. Default: next to the source.",
-        ),
+        OptionalPath, opt("A file (replaced), or a folder. Default: beside the source.", "--output", "-o")
     ] = None,
     strength: Strength = None,
     steps: Steps = None,
     size: Size = None,
     seed: Seed = 0,
     device: Device = "auto",
-    gif: Annotated[Path | None, typer.Option(help="Also write the chain as an animation (one picture only).")] = None,
-    strip: Annotated[Path | None, typer.Option(help="Also write the chain as a strip (one picture only).")] = None,
-    saliency: Annotated[
-        Path | None, typer.Option(help="Also write what changed and why, as one sheet (one picture only).")
-    ] = None,
+    gif: Annotated[OptionalPath, opt("Also write the chain as an animation (one picture only).")] = None,
+    strip: Annotated[OptionalPath, opt("Also write the chain as a strip (one picture only).")] = None,
+    saliency: Annotated[OptionalPath, opt("Also write what changed and why, as one sheet (one picture only).")] = None,
     keep_metadata: KeepMetadata = False,
     as_json: Json = False,
 ) -> None:
@@ -129,313 +110,136 @@ def translate(
 
     The same call again replaces its own results. A file that cf-translate did not make is replaced only if you name it.
     """
-    if len(pictures) > 1 and (gif or strip or saliency):
-        _usage("--gif, --strip and --saliency take one picture at a time")
-    if gif is not None and gif.suffix.lower() != ".gif":
-        _usage(f"--gif wants a name that ends with .gif, not {gif.name}")
-    if len(pictures) > 1 and output is not None and output.suffix and not output.is_dir():
-        _usage(f"{output.name} is a file name; give a folder for several pictures")
-    with _sentences():
-        from translate.images.formats import can_save
-        from translate.images.types import ImageError
+    sheets = [path for path in (strip, saliency) if path is not None]
+    with user_errors():
+        from translate.folders.plan import check_outputs, plan_files
 
-        for sheet in (strip, saliency):
-            if sheet is not None and not can_save(sheet):
-                _usage(f"{sheet.name} does not end like a picture that can be saved")
-        present = _present(pictures)
-        translator = _translator(model, device)
-        settings = {"strength": strength, "steps": steps, "size": size, "seed": seed}
-        total = translator.check(strength=strength, steps=steps, size=size)
-        sources = {path.resolve() for path in pictures}
-        _keep_apart(sources, [_target(pictures[0], output, translator.name), gif, strip, saliency])
-        failed, taken = len(pictures) - len(present), set[Path]()
-        with _bars() as bars:
-            for path in present:
-                target = _target(path, output, translator.name)
-                try:
-                    if target.resolve() in sources - {path.resolve()}:
-                        raise ImageError(path.name, f"its result would write over {target.name}, another source")
-                    if target.resolve() in taken:
-                        raise ImageError(path.name, f"another picture of this call is already saved as {target.name}")
-                    if target != output:
-                        _spare(target, path)
-                    result = _translate_one(translator, path, target, settings, keep_metadata, bars, total)
-                    taken.add(target.resolve())
-                    _save_extras(result, gif, strip, saliency)
-                except ImageError as error:
+        with usage_errors():
+            check_outputs(pictures, output, gif, sheets)
+        present = existing_files(pictures)
+        translator = _load(model, device)
+
+        from translate.explain import save_views
+        from translate.folders.files import Failed, translate_files
+        from translate.options import FileOptions, SamplingOptions
+
+        options = FileOptions(SamplingOptions(strength, steps, size, seed), keep_metadata)
+        total = translator.check(options.sampling)
+        with usage_errors():
+            items, refused = plan_files(present, output, translator.name, sheets if gif is None else [gif, *sheets])
+        for refusal in refused:
+            echo_err(f"{refusal.name}: {refusal.reason}")
+        failed = len(pictures) - len(items)
+        with progress_bars() as bars:
+            for item in items:
+                step = partial(advance, bars, bars.add_task(item.name, total=total))
+                (done,) = translate_files(translator, [item], options, callback=step)
+                if isinstance(done, Failed):
                     failed += 1
-                    _say(str(error))
-                    continue
-                _print_result(path, target, result, as_json)
-    if failed:
-        raise typer.Exit(FAILED if failed == len(pictures) else SOME_FAILED)
+                    echo_err(f"{item.name}: {done.reason}")
+                else:
+                    save_views(done.result, gif=gif, strip=strip, saliency=saliency)
+                    _print_result(done, as_json)
+    exit_after(failed, len(pictures))
 
 
-def _present(pictures: list[Path]) -> list[Path]:
-    """The pictures that are there; says so of each that is not, and ends where none is.
-
-    To be asked before torch is imported, which takes a second, and ten where the machine is busy.
-    """
-    missing = [path for path in pictures if not path.exists()]
-    for path in missing:
-        _say(f"{path.name}: there is no such file")
-    if len(missing) == len(pictures):
-        raise typer.Exit(FAILED)
-    return [path for path in pictures if path not in missing]
-
-
-def _spare(target: Path, source: Path) -> None:
-    """Raises ImageError where a result would replace what was not made here."""
-    from translate.images.metadata import read_provenance
-    from translate.images.types import ImageError
-
-    if os.path.lexists(target) and target.resolve() != source.resolve() and read_provenance(target) is None:
-        reason = f"{target.name} is there already and was not made by cf-translate; -o names another place"
-        raise ImageError(source.name, reason)
-
-
-def _keep_apart(sources: set[Path], outputs: list[Path | None]) -> None:
-    """The pictures of one call's --gif, --strip and --saliency must not write over its sources or over each other."""
-    main, *extras = [path.resolve() for path in outputs if path is not None]
-    for number, extra in enumerate(extras):
-        if extra in sources or extra == main or extra in extras[:number]:
-            _usage(f"{extra.name} would write over another picture of this call")
-        if extra.is_dir():
-            _usage(f"{extra.name} is a folder")
-
-
-def _translate_one(
-    translator: Translator,
-    path: Path,
-    target: Path,
-    settings: dict[str, Any],
-    keep_metadata: bool,
-    bars: Bars,
-    total: int,
-) -> Result:
-    from translate.images.read import open_image
-    from translate.images.write import save_image
-
-    photo = open_image(path)
-    for note in photo.notes:
-        _say(f"{path.name}: {note}")
-    task = bars.add_task(path.name, total=total)
-    result = translator(photo, **settings, watch=lambda frame: bars.advance(task))
-    _make_folder(target)
-    save_image(result.picture, target, like=photo, made=result.made, keep_metadata=keep_metadata, source=path)
-    return result
-
-
-def _save_extras(result: Result, gif: Path | None, strip: Path | None, saliency: Path | None) -> None:
-    from translate.explain import explain
-    from translate.images.write import save_image
-    from translate.trajectory import make_strip, save_gif
-
-    for extra in (gif, strip, saliency):
-        if extra is not None:
-            _make_folder(extra)
-    if gif is not None:
-        save_gif(result.photo.rgb, result.frames, gif)
-    if strip is not None:
-        save_image(make_strip(result.photo.rgb, result.frames), strip, made=result.made)
-    if saliency is not None:
-        save_image(explain(result, result.translator.config.target or "the target"), saliency, made=result.made)
-
-
-def _make_folder(target: Path) -> None:
-    from translate.images.types import ImageError
-
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise ImageError(target.name, f"it cannot be saved: {target.parent.name} is a file, not a folder") from error
-    except OSError as error:
-        raise ImageError(target.name, f"the folder {target.parent.name} cannot be made ({error.strerror})") from error
-
-
-def _print_result(path: Path, target: Path, result: Result, as_json: bool) -> None:
+def _print_result(done: Saved, as_json: bool) -> None:
+    source, result = done.item.source, done.result
     accepted = result.translator.accepts(result.photo)
+    notes = [*result.photo.notes]
     if accepted is False:
-        _say(f"{path.name}: this does not look like {result.translator.config.source}; the result may be poor")
-    if not as_json:
-        typer.echo(target)
-        return
+        notes.append(f"this does not look like {result.translator.config.source}; the result may be poor")
+    for note in notes:
+        echo_err(f"{source.name}: {note}")
     row = {
-        "source": str(path), "output": str(target), "energies": [round(e, 5) for e in result.energies],
-        "seconds": round(result.seconds, 3), "looks_like_source": accepted, **result.made,
+        "source": str(source), "output": str(done.item.target), "energies": [round(e, 5) for e in result.energies],
+        "seconds": round(result.seconds, 3), "looks_like_source": accepted, **result.provenance,
     }  # fmt: skip
-    typer.echo(json.dumps(row))
-
-
-def _target(path: Path, output: Path | None, model: str) -> Path:
-    from translate.images.formats import can_save
-
-    suffix = path.suffix if can_save(path) else ".png"
-    if output is None:
-        return path.with_name(f"{path.stem}-{model}{suffix}")
-    if output.is_dir() or not output.suffix:
-        return output / f"{path.stem}{suffix}"
-    return output
+    typer.echo(json.dumps(row) if as_json else done.item.target)
 
 
 @app.command()
 def batch(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A folder of pictures, with folders in it; also a URL: s3://bucket/folder, hf://datasets/owner/name.",
-            show_default=False,
-        ),
-    ],
-    target: Annotated[
-        str, typer.Argument(help="The folder for the results: the same tree; also a URL.", show_default=False)
-    ],
+    source: Annotated[str, arg("A folder of pictures, or a URL (s3://..., hf://...).")],
+    target: Annotated[str, arg("The folder for the results: the same tree; also a URL.")],
     model: ModelName,
-    glob: Annotated[str, typer.Option(help="Only pictures with such a name: '*.jpg', 'summer/*'.")] = "*",
-    recursive: Annotated[bool, typer.Option("--recursive/--no-recursive", help="Also the folders in it.")] = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are not finished results of this batch.")
-    ] = False,
-    format: Annotated[
-        Literal["keep", "png", "jpeg", "webp"], typer.Option(help="Format of the results; keep: the source's own.")
-    ] = "keep",
+    glob: Annotated[str, opt("Only pictures with such a name: '*.jpg', 'summer/*'.")] = "*",
+    recursive: Annotated[bool, opt("Also the folders in it.", "--recursive/--no-recursive")] = True,
+    overwrite: Annotated[bool, opt("Replace files that are no results of this batch.", "--overwrite")] = False,
+    format: Annotated[Literal["keep", "png", "jpeg", "webp"], opt("Of the results. keep: the source's.")] = "keep",
     keep_metadata: KeepMetadata = False,
-    max_megapixels: Annotated[
-        float, typer.Option(min=0.01, max=178, help="Larger pictures are refused before they are decoded.")
-    ] = 120,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE.jsonl", help="Add a line of JSON for each picture to this file.")
-    ] = None,
+    max_megapixels: Annotated[float, opt("Refuse larger pictures, undecoded.", min=0.01, max=178)] = 120,
+    dry_run: Annotated[bool, opt("Say what would be done, and do nothing.", "--dry-run")] = False,
+    report: Annotated[OptionalPath, opt("Add a line of JSON for each picture.", metavar="FILE.jsonl")] = None,
     strength: Strength = None,
     steps: Steps = None,
     size: Size = None,
     seed: Seed = 0,
     device: Device = "auto",
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="ray: many machines, or this one, by Ray (the extra ray).")
-    ] = "local",
+    engine: Annotated[Literal["local", "ray"], opt("ray: on many machines; needs the extra ray.")] = "local",
 ) -> None:
     """Translate a folder of pictures into another folder. The same call again continues where it stopped."""
-    with _sentences():
+    with user_errors():
         from translate.folders.plan import make_plan
-        from translate.folders.report import Report, Summary, printable
+        from translate.folders.report import Report, Summary
 
-        try:
+        with usage_errors():
             plan = make_plan(source, target, glob=glob, recursive=recursive, format=format)
-        except ValueError as error:
-            _usage(str(error))
         if not plan.items and not plan.refused:
             raise ValueError(f"{plan.source.name} holds no picture" + (f" named {glob}" if glob != "*" else ""))
+        _locate(model)
 
-        _model_at_hand(model)
+        from translate.options import FileOptions, SamplingOptions
 
-        from translate.folders.run import preview, run
-        from translate.folders.settings import Settings
-
-        carry_out: Callable[..., Iterator[Outcome]] = run
-        if engine == "ray":
-            from translate.folders import ray as ray_engine
-
-            ray_engine.check()
-            carry_out = partial(ray_engine.run, device=device)
-        settings = Settings(strength, steps, size, seed, keep_metadata, overwrite, round(max_megapixels * 1e6))
-        translator = _translator(model, device if engine == "local" else "cpu")  # Ray's workers have their own devices
-        total = translator.check(strength=strength, steps=steps, size=size)
-        summary = Summary()
-        with Report(None if dry_run else report) as lines, _bars() as bars, _stop_signals() as stopped:
-            files = bars.add_task("files", total=len(plan.items))
-            to_walk = total * len(plan.items)
-            chain = bars.add_task("steps", total=to_walk, visible=not dry_run)
-            outcomes = (
-                preview(plan, translator, settings)
-                if dry_run
-                else carry_out(
-                    plan, translator, settings, stopped=lambda: bool(stopped), step=lambda: bars.advance(chain)
-                )
-            )
-            for outcome in outcomes:
+        sampling = SamplingOptions(strength, steps, size, seed)
+        options = FileOptions(sampling, keep_metadata, overwrite, round(max_megapixels * 1e6))
+        carry_out = _engine(engine, device, dry_run)
+        translator = _load(model, device if engine == "local" else "cpu")  # Ray's workers have their own devices
+        total, summary = translator.check(sampling), Summary()
+        with Report(None if dry_run else report) as lines, progress_bars() as bars, stop_signals() as stopped:
+            show = BatchBars(bars, len(plan.items), total, dry_run)
+            for outcome in carry_out(plan, translator, options, stopped=lambda: bool(stopped), step=show.step):
                 summary.add(outcome)
                 lines.write(outcome)
-                if outcome.status == "planned":
-                    typer.echo(f"{printable(outcome.source)} -> {printable(outcome.target or '')}")
-                for sentence in (*outcome.notes, *([outcome.reason] if outcome.reason else [])):
-                    _say(printable(f"{outcome.source}: {sentence}"))
-                if outcome.target is not None:  # else it was never among the files to do
-                    bars.advance(files)
-                    if outcome.status != "done":
-                        to_walk -= total
-                        bars.update(chain, total=to_walk)
+                show(outcome)
         typer.echo(summary)
     if stopped:
-        _say(f"{stopped[0].name}: stopped; the same command goes on from here")
+        echo_err(f"{stopped[0].name}: stopped; the same command goes on from here")
         raise typer.Exit(128 + stopped[0])
-    if summary.without_result:
-        raise typer.Exit(FAILED if summary.all_failed else SOME_FAILED)
+    exit_after(summary.without_result, summary.counts.total())
 
 
-@contextmanager
-def _stop_signals() -> Iterator[list[signal.Signals]]:
-    """Collect Ctrl-C and SIGTERM in a list. The caller looks at it and ends in good order."""
-    heard: list[signal.Signals] = []
-    previous = {
-        number: signal.signal(number, lambda number, frame: heard.append(signal.Signals(number)))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield heard
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+def _engine(name: str, device: str, dry_run: bool) -> Callable[..., Iterator[Outcome]]:
+    """What carries out a plan, or says what it would do."""
+    from translate.folders.run import preview, run
+
+    if name == "ray":
+        from translate.folders import ray
+
+        ray.check()
+    if dry_run:
+        return lambda plan, translator, options, **_: preview(plan, translator, options)
+    return partial(ray.run, device=device) if name == "ray" else run
 
 
 @app.command()
 def train(
-    target: Annotated[
-        str,
-        typer.Option(
-            help="Pictures of what results should look like: a folder, a zip, a folder in a zip (pair.zip/trainB), or "
-            "hf://datasets/owner/name/folder."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="The run folder: log, sample sheets, model, state.")],
-    source: Annotated[
-        str | None,
-        typer.Option(help="Pictures of what will be translated, named likewise. Without them chains start at noise."),
-    ] = None,
-    preset: Annotated[
-        int | None,
-        typer.Option(help="Short side of the model's pictures: 64, 128 or 256. Default: 128; for a style 256."),
-    ] = None,
+    target: Annotated[str, opt("What results should look like: a folder, a zip, hf://datasets/...")],
+    out: Annotated[Path, opt("The run folder: log, sample sheets, model, state.")],
+    source: Annotated[str | None, opt("What will be translated. Without it chains start at noise.")] = None,
+    preset: Annotated[int | None, opt("Short side in pixels: 64, 128 or 256. Default: 128; for a style 256.")] = None,
     trunk: Annotated[
-        Literal["efficientnet-lite0", "none"],
-        typer.Option(help="The frozen network whose features the energy reads. none: an energy from scratch."),
+        Literal["efficientnet-lite0", "none"], opt("The network that the energy reads.")
     ] = "efficientnet-lite0",
-    shape: Annotated[
-        bool,
-        typer.Option("--shape", help="For things that differ in shape more than in colour, such as cats and dogs."),
-    ] = False,
-    style: Annotated[
-        bool, typer.Option("--style", help="Fit a style to the paintings in --target. It needs no source pictures.")
-    ] = False,
-    from_noise: Annotated[
-        bool, typer.Option("--from-noise", help="Learn to remove noise: for restoring, generating and scoring.")
-    ] = False,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after this time, with a model that can be used.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Random seed. Default: 0.")] = None,
-    source_name: Annotated[
-        str | None, typer.Option(help="The source domain in words. Default: the name of the folder or the zip.")
-    ] = None,
-    target_name: Annotated[
-        str | None, typer.Option(help="The target domain in words. Default: the name of the folder or the zip.")
-    ] = None,
-    features: Annotated[
-        Path | None,
-        typer.Option(help="SqueezeNet 1.1 features (.npz) for a KID curve. Default: those on this disk, if any."),
-    ] = None,
+    shape: Annotated[bool, opt("For things that differ in shape, such as cats and dogs.", "--shape")] = False,
+    style: Annotated[bool, opt("Fit a style to the paintings in --target, without --source.", "--style")] = False,
+    from_noise: Annotated[bool, opt("Learn to restore, generate and score.", "--from-noise")] = False,
+    minutes: Annotated[float | None, opt("Stop after this time, with a model that can be used.", min=0)] = None,
+    resume: Annotated[bool, opt("Continue the run in --out where it stopped.", "--resume")] = False,
+    seed: Annotated[int | None, opt("Random seed. Default: 0.", min=0, max=2**63 - 1)] = None,
+    source_name: Annotated[str | None, opt("The source domain in words. Default: the name of its folder.")] = None,
+    target_name: Annotated[str | None, opt("The target domain in words. Default: the name of its folder.")] = None,
+    features: Annotated[OptionalPath, opt("SqueezeNet 1.1 features (.npz), for a KID curve.")] = None,
     device: Device = "auto",
 ) -> None:
     """Train a direction from two folders of pictures, or fit a style to one folder of paintings.
@@ -443,147 +247,74 @@ def train(
     On several processes: torchrun --standalone --nproc-per-node 2 -m cli train ...
     """
     scratch = trunk == "none"
-    if resume and (preset is not None or seed is not None or shape or from_noise or scratch):
-        _usage("a resumed run keeps its own settings: leave out --preset, --seed, --shape, --from-noise and --trunk")
+    changes = shape or from_noise or scratch
     if preset not in (None, 64, 128, 256):
-        _usage(f"--preset wants 64, 128 or 256, not {preset}")
-    if style and (source is not None or resume or shape or from_noise or scratch or minutes is not None):
-        _usage("--style takes only paintings: no --source, --resume, --shape, --from-noise, --trunk or --minutes")
+        wrong_usage(f"--preset wants 64, 128 or 256, not {preset}")
+    if resume and (preset is not None or seed is not None or changes):
+        wrong_usage("a resumed run keeps its own settings: leave out --preset, --seed, --shape, --from-noise, --trunk")
+    if style and (source is not None or resume or changes or minutes is not None):
+        wrong_usage("--style takes only paintings: no --source, --resume, --shape, --from-noise, --trunk or --minutes")
     if from_noise and source is not None:
-        _usage("--from-noise learns from the target pictures alone: leave out --source")
+        wrong_usage("--from-noise learns from the target pictures alone: leave out --source")
     if shape and (source is None or scratch):
-        _usage("--shape needs --source, and the trunk")
-    with _sentences():
+        wrong_usage("--shape needs --source, and the trunk")
+    with user_errors():
         from translate.training.datasets import HUB, open_dataset
 
         for place in (target, source):
             if place is not None and not place.startswith(HUB):
                 open_dataset(place)  # says what is wrong with it before torch is imported
 
-        from translate.folders.report import printable
-        from translate.training.fit import Domains, fit, fit_style_model, training_config
+        from translate.training.fit import Domains, fit, training_config
 
-        def say(sentence: str) -> None:
-            _say(printable(sentence))
-
-        domains = Domains(target, out, source, source_name, target_name)
-        if style:
-            model = fit_style_model(domains, preset, device=device, say=say)
-        else:
-            config = None if resume else training_config(
-                preset, seed, source=source is not None, trunk=not scratch, shape=shape, from_noise=from_noise
-            )  # fmt: skip
+        config = None if resume or style else training_config(
+            preset, seed, source=source is not None, trunk=not scratch, shape=shape, from_noise=from_noise
+        )  # fmt: skip
+        with stop_signals() as stopped, progress_bars("{task.fields[state]}") as bars:
             model = fit(
-                domains, config, minutes=minutes, resume=resume, features=features, device=device, say=say,
-                train=_train_with_display,
+                Domains(target, out, source, source_name, target_name), config, style=style, preset=preset,
+                minutes=minutes, resume=resume, features=features, device=device, say=echo_err,
+                callback=TrainingBar(bars), stop=lambda: bool(stopped),
             )  # fmt: skip
         if int(os.environ.get("RANK", 0)) == 0:
+            if stopped:
+                echo_err(f"stopped by {stopped[0].name}")
             typer.echo(model)
-
-
-def _train_with_display(trainer: Trainer, minutes: float | None, kid: Callable[[Tensor], float] | None) -> None:
-    from translate.training.tensorboard_log import TensorBoardLog
-
-    if not trainer.world.is_main:
-        with _stop_signals() as stopped:
-            trainer.train(minutes=minutes, stop=lambda: bool(stopped))
-        return
-    with _stop_signals() as stopped, _bars("{task.fields[state]}") as bars:
-        log = TensorBoardLog.open(trainer.run_dir, trainer.iteration)
-        task = bars.add_task(
-            "training", total=trainer.config.curriculum.iterations, completed=trainer.iteration, state=""
-        )
-
-        def show(progress: Progress) -> None:
-            state = (
-                f"{progress.resolution} px, beta {progress.beta:.2f}, energies {progress.target_energy:+.2f} (target) "
-                f"{progress.chain_energy:+.2f} (chain), change {progress.change:.3f}"
-            )
-            bars.update(task, completed=progress.iteration + 1, state=state)
-            if progress.event:
-                _say(progress.event)
-            elif not bars.console.is_terminal and progress.iteration % 50 == 0:
-                _say(f"{progress.iteration + 1}/{progress.iterations}: {state}")
-            if log is not None:
-                log.add(progress)
-            if progress.sheet is not None:
-                _draw_curves(trainer.run_dir)
-
-        try:
-            trainer.train(minutes=minutes, stop=lambda: bool(stopped), report=show, kid=kid)
-        finally:
-            _draw_curves(trainer.run_dir)
-            if log is not None:
-                log.close()
-    kids = trainer.log.kids()
-    if (best := trainer.checkpoints.best(kids)) is not None:
-        _say(f"the lowest KID on training pictures, {kids[best]:.1f}: {trainer.checkpoints.path(best)}")
-    if trainer.iteration < trainer.config.curriculum.iterations:
-        why = f"{stopped[0].name}: " if stopped else ""
-        done = f"{trainer.iteration} of {trainer.config.curriculum.iterations} iterations"
-        _say(f"{why}stopped after {done}; go on with --resume")
-
-
-def _draw_curves(run: Path) -> None:
-    from translate.training.curves import save_curves
-
-    try:
-        save_curves(run)
-    except OSError as error:  # a picture of a training is no reason to end it
-        _say(f"curves.png cannot be written: {error.strerror or error}")
 
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A shipped name, a file, a run folder, or owner/name on the Hub.")],
-    source: Annotated[Path, typer.Option(help="Test pictures to translate.")],
-    target: Annotated[Path, typer.Option(help="Test pictures of the target domain.")],
-    train_source: Annotated[
-        Path | None, typer.Option(help="For the rate's classifier; default: trainA beside testA.")
-    ] = None,
-    train_target: Annotated[
-        Path | None, typer.Option(help="For the rate's classifier; default: trainB beside testB.")
-    ] = None,
-    translated: Annotated[
-        Path | None, typer.Option(help="Another tool's translations of the sources, same names: measured beside.")
-    ] = None,
-    strengths: Annotated[
-        str | None, typer.Option(help="A curve: strengths with commas between, such as 0.5,1,1.5,2.")
-    ] = None,
-    features: Annotated[
-        Path | None,
-        typer.Option(
-            help="SqueezeNet 1.1 features (.npz); default: the file beside the checkout, or torchvision's weights."
-        ),
-    ] = None,
-    size: Annotated[
-        int, typer.Option(min=64, max=1024, help="Side of the pictures that are compared, in pixels.")
-    ] = 256,
+    model: Annotated[str, arg("A shipped name, a file, a run folder, or owner/name on the Hub.")],
+    source: Annotated[Path, opt("Test pictures to translate.")],
+    target: Annotated[Path, opt("Test pictures of the target domain.")],
+    train_source: Annotated[OptionalPath, opt("For the rate's classifier; default: trainA beside testA.")] = None,
+    train_target: Annotated[OptionalPath, opt("For the rate's classifier; default: trainB beside testB.")] = None,
+    translated: Annotated[OptionalPath, opt("Another tool's results for the sources, under the same names.")] = None,
+    strengths: Annotated[str | None, opt("A curve: strengths with commas between, such as 0.5,1,1.5,2.")] = None,
+    features: Annotated[OptionalPath, opt("SqueezeNet 1.1 features (.npz). Default: torchvision's weights.")] = None,
+    size: Annotated[int, opt("Side of the pictures that are compared, in pixels.", min=64, max=1024)] = 256,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure a model: realism, domain rate, content, white change; beside untouched and recoloured pictures."""
-    with _sentences():
+    with user_errors():
         from translate.images.training_set import list_images
 
-        try:
-            curve = [float(part) for part in strengths.split(",")] if strengths else [None]
-        except ValueError:
-            _usage(f"--strengths wants numbers with commas between, not {strengths}")
+        curve = numbers(strengths, "--strengths", kind=float) if strengths else [None]
         for folder in (source, target, train_source, train_target, translated):
             if folder is not None:
                 list_images(folder)  # says what is wrong with it
-        _model_at_hand(model)
+        _locate(model)
 
         from translate.metrics.evaluation import evaluate_folders, table
 
-        translator = _translator(model, device)
+        translator = _load(model, device)
         for strength in curve:
             translator.check(strength=strength)
-        with _bars() as bars:
+        with progress_bars() as bars:
             report = evaluate_folders(
                 translator, source, target, train_source, train_target, translated=translated, strengths=curve,
-                features=features, size=size, bars=bars, say=_say,
+                features=features, size=size, bars=bars, say=echo_err,
             )  # fmt: skip
         if as_json:
             typer.echo(json.dumps(report.as_dict()))
@@ -593,66 +324,51 @@ def evaluate(
             Console().print(table(report))
 
 
-AnyModel = Annotated[
-    str, typer.Argument(help="A shipped name, a file, a run folder, or owner/name on the Hub.", show_default=False)
-]
-ResultFile = Annotated[Path, typer.Option("--output", "-o", help="The picture to write.", show_default=False)]
+AnyModel = Annotated[str, arg("A shipped name, a file, a run folder, or owner/name on the Hub.")]
+ResultFile = Annotated[Path, opt("The picture to write.", "--output", "-o", show_default=False)]
 
 
 @app.command("generate")
 def generate_pictures(
     model: AnyModel,
     output: ResultFile,
-    count: Annotated[int, typer.Option("-n", "--count", help="How many pictures.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first; the next has the next seed.")] = 0,
-    towards: Annotated[
-        int | None,
-        typer.Option(min=0, max=2**62, help="Show the way from the picture of --seed to the one of this seed."),
-    ] = None,
-    scale: Annotated[int, typer.Option(min=1, max=8, help="Enlarge each picture on the sheet.")] = 2,
+    count: Annotated[int, opt("How many pictures.", "-n", "--count")] = 16,
+    seed: Annotated[int, opt("Of the first; the next has the next seed.", min=0, max=2**62)] = 0,
+    towards: Annotated[int | None, opt("Show the way from --seed's picture to this seed's.", min=0, max=2**62)] = None,
+    scale: Annotated[int, opt("Enlarge each picture on the sheet.", min=1, max=8)] = 2,
     device: Device = "auto",
 ) -> None:
     """Make pictures from noise, with a model that was trained without a source folder."""
-    with _sentences():
+    with user_errors():
         from translate.images.formats import can_save
-        from translate.images.write import save_image
 
         if not can_save(output):
-            _usage(f"{output.name} does not end like a picture that can be saved")
-        translator = _calibrated(model, device, "make pictures from noise")
+            wrong_usage(f"{output.name} does not end like a picture that can be saved")
+        translator = _load_calibrated(model, device, "make pictures from noise")
 
-        from translate.tasks.generate import check, generate, interpolate, sheet
+        from translate.tasks.generate import check, generate, interpolate, save_sheet
 
         total = check(translator, count)
-        with _bars() as bars:
-            task = bars.add_task("steps", total=total)
+        with progress_bars() as bars:
+            step = partial(advance, bars, bars.add_task("steps", total=total))
             if towards is None:
-                pictures = generate(translator, count, seed, watch=lambda: bars.advance(task))
+                found = generate(translator, count, seed, callback=step)
             else:
-                pictures = interpolate(translator, seed, towards, count, watch=lambda: bars.advance(task))
-        made = {"task": "generate", "model": translator.name, "digest": translator.digest, "seed": seed, "count": count}
-        _make_folder(output)
-        columns = None if towards is None else min(count, 8)
-        save_image(
-            sheet(pictures, columns, scale), output, made=made if towards is None else {**made, "towards": towards}
-        )
-        typer.echo(output)
+                found = interpolate(translator, seed, towards, count, callback=step)
+        typer.echo(save_sheet(translator, found, output, seed=seed, towards=towards, scale=scale))
 
 
 @app.command("denoise")
 def denoise_picture(
     model: AnyModel,
-    picture: Annotated[Path, typer.Argument(help="A noisy picture of any size.", show_default=False)],
+    picture: Annotated[Path, arg("A noisy picture of any size.")],
     output: ResultFile,
-    sigma: Annotated[
-        float | None,
-        typer.Option(help="Of the noise, as a share of the full range (0.1: 26 levels of 255); default: by guess."),
-    ] = None,
+    sigma: Annotated[float | None, opt("Of the noise, as a share of the full range. Default: estimated.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Remove noise from a picture, with a model that was trained without a source folder."""
-    with _sentences():
+    with user_errors():
         translator, photo = _restorer(model, device, picture, output)
 
         from translate.tasks.restore import denoise
@@ -663,30 +379,23 @@ def denoise_picture(
 @app.command("inpaint")
 def inpaint_picture(
     model: AnyModel,
-    picture: Annotated[Path, typer.Argument(help="A picture of any size, with a hole.", show_default=False)],
+    picture: Annotated[Path, arg("A picture of any size, with a hole.")],
     output: ResultFile,
-    mask: Annotated[
-        Path | None, typer.Option(help="A black and white picture of the same size: white is what will be filled.")
-    ] = None,
-    box: Annotated[
-        str | None, typer.Option(metavar="LEFT,TOP,RIGHT,BOTTOM", help="The hole in pixels, in place of a mask.")
-    ] = None,
+    mask: Annotated[OptionalPath, opt("A black and white picture of the same size. White is filled.")] = None,
+    box: Annotated[str | None, opt("The hole in pixels, in place of a mask.", metavar="LEFT,TOP,RIGHT,BOTTOM")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Fill a hole in a picture; all other pixels stay as they are, bit for bit where the format can."""
     if (mask is None) == (box is None):
-        _usage("give either --mask or --box")
-    with _sentences():
+        wrong_usage("give either --mask or --box")
+    with user_errors():
         from translate.images.formats import saved_format
         from translate.images.read import open_image
 
-        try:
-            left, top, right, bottom = (0, 0, 0, 0) if box is None else (int(part) for part in box.split(","))
-        except ValueError:
-            _usage(f"--box wants LEFT,TOP,RIGHT,BOTTOM in pixels, not {box}")
+        left, top, right, bottom = (0, 0, 0, 0) if box is None else numbers(box, "--box", 4)
         if mask is not None and output.resolve() == mask.resolve():
-            _usage(f"{output.name} would write over the mask")
+            wrong_usage(f"{output.name} would write over the mask")
         hole = (left, top, right, bottom) if mask is None else open_image(mask)
         translator, photo = _restorer(model, device, picture, output)
 
@@ -694,7 +403,7 @@ def inpaint_picture(
 
         restored = inpaint(translator, photo, hole)
         if saved_format(output) not in ("PNG", "TIFF", "BMP"):
-            _say(f"{output.name}: this format changes every pixel a little; PNG keeps those outside the hole")
+            echo_err(f"{output.name}: this format changes every pixel a little; PNG keeps those outside the hole")
         _save_restored(restored, picture, output, as_json)
 
 
@@ -703,50 +412,46 @@ def _restorer(model: str, device: str, picture: Path, output: Path) -> tuple[Tra
     from translate.images.read import open_image
 
     if not can_save(output):
-        _usage(f"{output.name} does not end like a picture that can be saved")
+        wrong_usage(f"{output.name} does not end like a picture that can be saved")
     if output.resolve() == picture.resolve():
-        _usage(f"{output.name} would write over the source")
+        wrong_usage(f"{output.name} would write over the source")
     photo = open_image(picture)
-    return _calibrated(model, device, "restore pictures"), photo
+    return _load_calibrated(model, device, "restore pictures"), photo
 
 
-def _calibrated(model: str, device: str, task: str) -> Translator:
+def _load_calibrated(model: str, device: str, task: str) -> Translator:
     """A model that can do what only one that was trained from noise and calibrated can."""
-    translator = _translator(model, device)
+    translator = _load(model, device)
 
-    from translate.tasks.calibration import load_stats, require_denoiser
+    from translate.tasks.calibration import require_calibrated
 
-    require_denoiser(translator.config, model, task)
-    load_stats(translator.config, model)  # the name as it was given, for the command that the refusal tells
+    require_calibrated(translator.config, model, task)  # the name as it was given, for the command in the refusal
     return translator
 
 
 def _save_restored(restored: Restored, source: Path, output: Path, as_json: bool) -> None:
-    from translate.images.write import save_image
+    from translate.folders.files import save_result
 
     for note in restored.photo.notes:
-        _say(f"{source.name}: {note}")
-    _make_folder(output)
-    save_image(restored.picture, output, like=restored.photo, made=restored.made, source=source)
-    row = {"source": str(source), "output": str(output), "seconds": round(restored.seconds, 3), **restored.made}
+        echo_err(f"{source.name}: {note}")
+    save_result(restored.picture, output, restored.photo, restored.provenance, source=source)
+    row = {"source": str(source), "output": str(output), "seconds": round(restored.seconds, 3), **restored.provenance}
     typer.echo(json.dumps(row) if as_json else output)
 
 
 @app.command("score")
 def score_pictures(
     model: AnyModel,
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures of any size.", show_default=False)],
+    pictures: Annotated[list[Path], arg("Pictures of any size.")],
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Say how unusual pictures are for the domain of a model."""
-    with _sentences():
-        from dataclasses import asdict
-
+    with user_errors():
         from translate.images.types import ImageError
 
-        present = _present(pictures)
-        translator = _calibrated(model, device, "say how unusual a picture is")
+        present = existing_files(pictures)
+        translator = _load_calibrated(model, device, "say how unusual a picture is")
 
         from translate.tasks.score import score
 
@@ -756,62 +461,47 @@ def score_pictures(
                 verdict = score(translator, path)
             except ImageError as error:
                 failed += 1
-                _say(str(error))
+                echo_err(str(error))
                 continue
             row = {"source": str(path), "model": translator.name, "digest": translator.digest, **asdict(verdict)}
             mark = "OUTLIER, " if verdict.outlier else ""
             typer.echo(json.dumps(row) if as_json else f"{path}: {mark}{verdict.words} ({verdict.unusual:.2f})")
-    if failed:
-        raise typer.Exit(FAILED if failed == len(pictures) else SOME_FAILED)
+    exit_after(failed, len(pictures))
 
 
 @app.command("calibrate")
 def calibrate_model(
-    model: Annotated[str, typer.Argument(help="A model file or a run folder.", show_default=False)],
-    pictures: Annotated[Path, typer.Option(help="The folder that it was trained on.", show_default=False)],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A model file to write; default: into the model itself.")
-    ] = None,
+    model: Annotated[str, arg("A model file or a run folder.")],
+    pictures: Annotated[Path, opt("The folder that it was trained on.", show_default=False)],
+    output: Annotated[OptionalPath, opt("A model file. Default: the model itself.", "--output", "-o")] = None,
 ) -> None:
     """Teach a model what is usual in its domain, for denoise, inpaint, generate and score; kept in its file."""
-    with _sentences():
+    with user_errors():
         from models.registry import local, locate
-        from translate.images.training_set import list_images, read_training_folder
+        from translate.images.training_set import list_images
 
         if output is not None and output.suffix != ".safetensors":
-            _usage(f"{output.name} must end with .safetensors")
+            wrong_usage(f"{output.name} must end with .safetensors")
         list_images(pictures)  # says what is wrong with it
         place = locate(model)
         if output is None and local(model) is None:
-            _usage(f"{model} came ready-made; say with --output FILE.safetensors where its calibrated copy shall go")
+            wrong_usage(
+                f"{model} came ready-made; say with --output FILE.safetensors where its calibrated copy shall go"
+            )
 
-        from dataclasses import replace
+        from translate.tasks.calibration import calibrate_file
 
-        from models.model import Model
-        from translate.tasks.calibration import calibrate, require_denoiser
-
-        loaded = Model.load(place)
-        require_denoiser(loaded.config, model, "be calibrated")
-        squares, bad = read_training_folder(pictures, loaded.config.schedule.finest)
-        for error in bad:
-            _say(f"left out: {error}")
-        target = output or place
-        replace(loaded, config=calibrate(loaded.energy, loaded.config, squares)).save(target)
-        typer.echo(target)
+        calibrate_file(place, pictures, output or place, model, echo_err)
+        typer.echo(output or place)
 
 
 @app.command("app")
 def serve_page(
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Where the page answers; default: the first free from 7860.")
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", "-m", help="Show only this model, or these; default: all that are shipped."),
-    ] = None,
+    port: Annotated[int | None, opt("Default: the first free one from 7860.", min=1, max=65535)] = None,
+    model: Annotated[list[str] | None, opt("Show only this model. Default: all shipped ones.", "--model", "-m")] = None,
 ) -> None:
     """Show the web page, until Ctrl-C."""
-    with _sentences():
+    with user_errors():
         from app import serve
 
         serve(port, model or ())
@@ -820,7 +510,7 @@ def serve_page(
 @models_app.command("list")
 def list_models(as_json: Json = False) -> None:
     """Name the shipped models, and those that were pulled from the Hub."""
-    with _sentences():
+    with user_errors():
         from models.hub import pulled
         from models.model import digest, load_config
         from models.registry import locate, shipped
@@ -831,26 +521,18 @@ def list_models(as_json: Json = False) -> None:
                 "name": name, "source": config.source, "target": config.target, "size": config.schedule.finest,
                 "strength": config.strength, "digest": digest(path),
             }  # fmt: skip
-            if as_json:
-                typer.echo(json.dumps(row))
-            else:
-                typer.echo(
-                    f"{name}: {config.source or 'noise'} -> {config.target}, {config.schedule.finest} px, "
-                    f"strength {config.strength:g}, {row['digest']}"
-                )
+            line = "{name}: {source} -> {target}, {size} px, strength {strength:g}, {digest}"
+            typer.echo(json.dumps(row) if as_json else line.format_map({**row, "source": config.source or "noise"}))
 
 
 @models_app.command("show")
 def show_model(
-    name: Annotated[str, typer.Argument(help="A shipped name, a file, a run folder, or owner/name.")],
+    name: Annotated[str, arg("A shipped name, a file, a run folder, or owner/name.")],
 ) -> None:
     """Print a model's card; of a run folder the one that a push would write; of a file what it says of itself."""
-    with _sentences():
-        from dataclasses import asdict
-
+    with user_errors():
         from models.model import Model
         from models.registry import card, locate
-        from translate.folders.report import printable
         from translate.training.cards import write_card
 
         path = locate(name)
@@ -861,50 +543,43 @@ def show_model(
 
 @models_app.command("pull")
 def pull_model(
-    name: Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A model on the Hugging Face Hub.")],
+    name: Annotated[str, arg("A model on the Hugging Face Hub.", metavar="OWNER/NAME[@REVISION]")],
 ) -> None:
     """Fetch a model from the Hub, or bring it up to date; from then on it needs no network."""
-    with _sentences():
+    with user_errors():
         from models.hub import parse_name, pull
         from models.model import Model
 
         path = pull(parse_name(name))
         model = Model.load(path)
         config = model.config
-        _say(f"{config.source or 'noise'} -> {config.target}, digest {model.digest}; use it with -m {name}")
+        echo_err(f"{config.source or 'noise'} -> {config.target}, digest {model.digest}; use it with -m {name}")
         typer.echo(path)
 
 
 @models_app.command("push")
 def push_model(
-    model: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model file.")],
-    name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="What it shall be called on the Hugging Face Hub.")],
-    licence: Annotated[
-        str | None, typer.Option("--licence", "--license", help="Of the model, such as mit or cc-by-nc-4.0.")
-    ] = None,
-    data: Annotated[str | None, typer.Option(help="What it was trained on, in your words, and on whose terms.")] = None,
-    limits: Annotated[str | None, typer.Option(help="Where it fails, in your words.")] = None,
-    figures: Annotated[
-        Path | None, typer.Option(help="What `evaluate --json` printed; default: figures.json in the run folder.")
-    ] = None,
-    samples: Annotated[
-        bool, typer.Option("--samples", help="Also send the last sample sheet, which shows eight of YOUR PICTURES.")
-    ] = False,
-    public: Annotated[bool, typer.Option("--public", help="For everybody; without it only you see it.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    model: Annotated[Path, arg("A run folder, or a model file.", metavar="RUN")],
+    name: Annotated[str, arg("What it shall be called on the Hugging Face Hub.", metavar="OWNER/NAME")],
+    licence: Annotated[str | None, opt("Of the model, such as mit or cc-by-nc-4.0.", "--licence", "--license")] = None,
+    data: Annotated[str | None, opt("What it was trained on, in your words, and on whose terms.")] = None,
+    limits: Annotated[str | None, opt("Where it fails, in your words.")] = None,
+    figures: Annotated[OptionalPath, opt("What `evaluate --json` printed. Default: figures.json of the run.")] = None,
+    samples: Annotated[bool, opt("Send the last sample sheet: eight of YOUR PICTURES.", "--samples")] = False,
+    public: Annotated[bool, opt("For everybody; without it only you see it.", "--public")] = False,
+    yes: Annotated[bool, opt("Do not ask.", "--yes", "-y")] = False,
 ) -> None:
     """Put a model on the Hugging Face Hub, with a card written from its run; asks before anything is sent."""
-    with _sentences():
+    with user_errors():
         import tempfile
 
         from models.hub import CARD, parse_name, push
         from models.registry import locate
-        from translate.folders.report import printable
         from translate.training.cards import gather
 
         wanted = parse_name(name)
         if wanted.revision is not None:
-            _usage("a push goes to OWNER/NAME, without a revision")
+            wrong_usage("a push goes to OWNER/NAME, without a revision")
         if not model.exists():
             raise FileNotFoundError(f"there is no run folder or model file {model}")
         with tempfile.TemporaryDirectory() as place:
@@ -913,113 +588,62 @@ def push_model(
                 figures=figures, samples=samples,
             )  # fmt: skip
             card = (Path(place) / CARD).read_text(encoding="utf-8")
-            _say("\n".join(f"    {printable(line)}" for line in card.splitlines()))
+            for line in card.splitlines():
+                echo_err(f"    {line}")
             sizes = ", ".join(f"{path.name} ({path.stat().st_size / 1e3:,.0f} kB)" for path in files)
-            _say(f"{sizes} go to {wanted} on the Hub, {'for everybody to see' if public else 'which only you see'}.")
+            echo_err(
+                f"{sizes} go to {wanted} on the Hub, {'for everybody to see' if public else 'which only you see'}."
+            )
             if not yes:
                 typer.echo("Send them? [y/N] ", err=True, nl=False)  # typer.confirm would put a space on stdout
                 if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-                    _fail("nothing was sent")
+                    fail("nothing was sent")
             address = push(wanted, Path(place), public=public)
-        _say(f"Use it with: cf-translate translate PHOTO -m {wanted}")
+        echo_err(f"Use it with: cf-translate translate PHOTO -m {wanted}")
         typer.echo(address)
 
 
 @models_app.command("export")
 def export_model(
-    name: Annotated[str, typer.Argument(help="A run folder, a file, a shipped name, or owner/name.")],
-    file: Annotated[Path, typer.Argument(help="The model file to write, FILE.safetensors.")],
+    name: Annotated[str, arg("A run folder, a file, a shipped name, or owner/name.")],
+    file: Annotated[Path, arg("The model file to write, FILE.safetensors.")],
     strength: Strength = None,
-    gate: Annotated[
-        float | None, typer.Option(help="How firmly a faint change is dropped beside a strong one, in 0..1; 0: not.")
-    ] = None,
-    white_point: Annotated[
-        float | None, typer.Option(help="Above 1: the nearer to 1, the less white pixels change.")
-    ] = None,
-    steps: Annotated[
-        str | None, typer.Option(help="Steps of each level at strength 1, coarse first, such as 8,14,6.")
-    ] = None,
-    finest: Annotated[int | None, typer.Option(help="Leave out all levels finer than this, in pixels.")] = None,
-    source_name: Annotated[str | None, typer.Option(help="What it translates, in a word or two.")] = None,
+    gate: Annotated[float | None, opt("How firmly faint changes are dropped, 0..1; 0: not.")] = None,
+    white_point: Annotated[float | None, opt("Above 1: the nearer to 1, the less white pixels change.")] = None,
+    steps: Annotated[str | None, opt("Steps of each level at strength 1, coarse first, such as 8,14,6.")] = None,
+    finest: Annotated[int | None, opt("Leave out all levels finer than this, in pixels.")] = None,
+    source_name: Annotated[str | None, opt("What it translates, in a word or two.")] = None,
 ) -> None:
     """Write a model to a file of its own, with another default strength or another chain."""
     if file.suffix != ".safetensors":
-        _usage(f"{file.name} must end with .safetensors")
-    try:
-        counts = None if steps is None else [int(part) for part in steps.split(",")]
-    except ValueError:
-        _usage(f"--steps wants whole numbers with commas between, not {steps}")
-    with _sentences():
+        wrong_usage(f"{file.name} must end with .safetensors")
+    counts = None if steps is None else numbers(steps, "--steps")
+    with user_errors():
         from models.model import Model
         from models.registry import locate
 
         loaded = Model.load(locate(name))
-        try:
+        with usage_errors():
             edited = loaded.edited(
                 strength=strength, gate=gate, white_point=white_point, steps=counts, finest=finest, source=source_name
             )
-        except ValueError as error:
-            _usage(str(error))
         edited.save(file)
         typer.echo(file)
 
 
-def _model_at_hand(model: str) -> None:
+def _locate(model: str) -> None:
     """Raise BadModel where there is no such model, without importing torch, which takes seconds."""
     from models.registry import locate
 
     locate(model)
 
 
-def _translator(model: str, device: str) -> Translator:
-    _model_at_hand(model)
+def _load(model: str, device: str) -> Translator:
+    _locate(model)
 
     from translate import Translator
 
     return Translator.load(model, device)
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn the errors that people can do something about into one sentence and exit code 1."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _fail("stopped; what was finished is kept")
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
-    except (ValueError, ArithmeticError) as error:  # ImageError, BadModel, Diverged and settings out of range
-        _fail(str(error))
-    except MemoryError:
-        _fail("there is not enough memory for this; try a smaller picture or a smaller --size")
-
-
-def _bars(*columns: str) -> Bars:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        *(TextColumn(column) for column in columns),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-
-
-def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
-
-
-def _fail(sentence: str) -> NoReturn:
-    _say(f"error: {sentence}")
-    raise typer.Exit(FAILED)
-
-
-def _usage(sentence: str) -> NoReturn:
-    raise typer.BadParameter(sentence)
 
 
 if __name__ == "__main__":

@@ -56,9 +56,9 @@ def throughput(work: Path, count: int) -> bool:
     from translate import Translator
     from translate.folders.plan import make_plan
     from translate.folders.run import run
-    from translate.folders.settings import Settings
     from translate.images.read import open_image
     from translate.images.write import save_image
+    from translate.options import FileOptions
 
     translator = Translator.load(MODEL, "cpu")
     turns = max(1, count // 40)
@@ -72,11 +72,11 @@ def throughput(work: Path, count: int) -> bool:
             result = translator(photo)
             target = work / f"loop{turn}" / path.relative_to(folders[turn])
             target.parent.mkdir(parents=True, exist_ok=True)
-            save_image(result.picture, target, like=photo, made=result.made, source=path)
+            save_image(result.picture, target, like=photo, provenance=result.provenance, source=path)
 
     def batch(turn: int) -> None:
         plan = make_plan(folders[turn], work / f"batch{turn}")
-        statuses = {outcome.status for outcome in run(plan, translator, Settings())}
+        statuses = {outcome.status for outcome in run(plan, translator, FileOptions())}
         assert statuses == {"done"}, statuses
 
     def translate_command(turn: int) -> None:

@@ -115,13 +115,13 @@ def timed_run(engine: str, source: Path, target: Path, workers: int | None) -> f
     from translate.folders import ray as ray_engine
     from translate.folders import run as batch
     from translate.folders.plan import make_plan
-    from translate.folders.settings import Settings
+    from translate.options import FileOptions
 
     run: Callable[..., Any] = batch.run if engine == "local" else ray_engine.run
     translator = Translator.load(MODEL, "cpu")
     begin = time.perf_counter()
     statuses = Counter(
-        outcome.status for outcome in run(make_plan(source, target), translator, Settings(), workers=workers)
+        outcome.status for outcome in run(make_plan(source, target), translator, FileOptions(), workers=workers)
     )
     seconds = time.perf_counter() - begin
     assert set(statuses) <= {"done", "skipped"}, statuses
@@ -182,7 +182,7 @@ def lose_node(cluster: Any, node: Any, source: Path, target: Path, count: int) -
     from translate import Translator
     from translate.folders import ray as ray_engine
     from translate.folders.plan import make_plan
-    from translate.folders.settings import Settings
+    from translate.options import FileOptions
 
     def lose() -> None:
         while len(results(target)) < count / 4:
@@ -191,7 +191,7 @@ def lose_node(cluster: Any, node: Any, source: Path, target: Path, count: int) -
         print(f"a node lost with {len(results(target))} results on the disk", flush=True)
 
     threading.Thread(target=lose, daemon=True).start()
-    outcomes = list(ray_engine.run(make_plan(source, target), Translator.load(MODEL, "cpu"), Settings()))
+    outcomes = list(ray_engine.run(make_plan(source, target), Translator.load(MODEL, "cpu"), FileOptions()))
     statuses = Counter(outcome.status for outcome in outcomes)
     print(f"of {count} pictures: {dict(statuses)}")
     return len({outcome.source for outcome in outcomes}) == len(outcomes) == count and statuses["failed"] == 0
@@ -201,19 +201,20 @@ def model(work: Path, count: int) -> bool:
     """Each part alone, on one core."""
     from translate import Translator
     from translate.folders import ray as ray_engine
-    from translate.folders.existing import existing_result, provenance
+    from translate.folders.existing import existing_result
+    from translate.folders.files import provenance
     from translate.folders.plan import Item, make_plan
     from translate.folders.run import translate_page
-    from translate.folders.settings import Settings
     from translate.images.formats import is_image_name
+    from translate.options import FileOptions
 
-    translator, settings = Translator.load(MODEL, "cpu"), Settings()
+    translator, settings = Translator.load(MODEL, "cpu"), FileOptions()
     import torch
 
     torch.set_num_threads(1)
     paths = mixed_folder(work / "source", count)
     plan = make_plan(work / "source", work / "target")
-    list(translate_page(translator, plan.items[:4], Settings(overwrite=True)))
+    list(translate_page(translator, plan.items[:4], FileOptions(overwrite=True)))
     begin, worked = time.perf_counter(), time.process_time()
     outcomes = list(translate_page(translator, plan.items[4:], settings))
     each = (time.process_time() - worked) / len(outcomes)

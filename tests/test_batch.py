@@ -26,25 +26,26 @@ from typer.testing import CliRunner, Result
 from cli import app
 from models.atomic import remove_leftovers, whole_file
 from tests.test_pictures import PRIMARIES, encode, full_exif, rainbow, rgb_profile
-from translate import Translator
+from translate import Translator, __version__
+from translate.console import printable
 from translate.folders import buckets
-from translate.folders import group as groups_of
+from translate.folders import files as files_of
 from translate.folders import run as batch
 from translate.folders.buckets import ShapeBuckets
-from translate.folders.existing import existing_result, provenance
-from translate.folders.group import Stopped, translate_bucket
+from translate.folders.existing import existing_result
+from translate.folders.files import Stopped, provenance
 from translate.folders.plan import Item, Plan, make_plan
-from translate.folders.report import Outcome, Report, Summary, printable
-from translate.folders.run import preview, run
-from translate.folders.settings import Settings
+from translate.folders.report import Outcome, Report, Summary
+from translate.folders.run import preview, run, translate_bucket
 from translate.images.metadata import read_provenance
 from translate.images.read import image_size, is_complete, open_image
 from translate.images.types import ImageError
 from translate.images.write import save_image
+from translate.options import FileOptions, SamplingOptions
 
 ROOT = Path(__file__).parents[1]
 MANY = 30
-FAST = Settings(steps=1, size=16)
+FAST = FileOptions(SamplingOptions(steps=1, size=16))
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),  # of Pillow, see test_pictures.py
     pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning"),
@@ -79,7 +80,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def translated(plan: Plan, translator: Translator, settings: Settings = FAST, **options: Any) -> dict[str, Outcome]:
+def translated(plan: Plan, translator: Translator, settings: FileOptions = FAST, **options: Any) -> dict[str, Outcome]:
     return {outcome.source: outcome for outcome in run(plan, translator, settings, **options)}
 
 
@@ -184,7 +185,7 @@ def test_at_strength_0_wide_colours_come_back(
     source, target = tmp_path / "source" / f"a{suffix}", tmp_path / "target" / f"a{suffix}"
     source.parent.mkdir()
     rainbow().resize((256, 256), Image.Resampling.BICUBIC).save(source, icc_profile=icc, quality=92, subsampling=0)
-    translated(make_plan(source.parent, target.parent), translator, Settings(strength=0))
+    translated(make_plan(source.parent, target.parent), translator, FileOptions(SamplingOptions(strength=0)))
     with Image.open(source) as before, Image.open(target) as after:
         assert after.info["icc_profile"] == icc
         difference = np.abs(np.asarray(after).astype(int) - np.asarray(before))
@@ -195,7 +196,7 @@ def test_at_strength_0_wide_colours_come_back(
 
 
 def test_at_strength_0_an_srgb_jpeg_is_as_saved_once_more(translator: Translator, photo: Path, tmp_path: Path) -> None:
-    translated(make_plan(photo.parent, tmp_path), translator, Settings(strength=0))
+    translated(make_plan(photo.parent, tmp_path), translator, FileOptions(SamplingOptions(strength=0)))
     with Image.open(photo) as before, Image.open(tmp_path / photo.name) as after:
         difference = np.abs(np.asarray(after).astype(int) - np.asarray(before))
     assert difference.mean() <= jpeg_error(photo) + 0.01
@@ -234,16 +235,16 @@ def test_a_copied_folder_is_as_finished(translator: Translator, folder: Path, tm
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
-        (replace(FAST, strength=0.5), "strength 0.5"),
-        (replace(FAST, steps=2), "steps 2+2"),
-        (replace(FAST, size=32), "size 32"),
-        (replace(FAST, seed=3), "seed 3"),
+        (replace(FAST, sampling=FAST.sampling.updated(strength=0.5)), "strength 0.5"),
+        (replace(FAST, sampling=FAST.sampling.updated(steps=2)), "steps 2+2"),
+        (replace(FAST, sampling=FAST.sampling.updated(size=32)), "size 32"),
+        (replace(FAST, sampling=FAST.sampling.updated(seed=3)), "seed 3"),
         (replace(FAST, keep_metadata=True), "metadata kept"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_other_settings_are_no_reason_to_lose_a_result(
-    translator: Translator, folder: Path, tmp_path: Path, settings: Settings, what: str
+    translator: Translator, folder: Path, tmp_path: Path, settings: FileOptions, what: str
 ) -> None:
     plan = make_plan(folder, tmp_path / "target", glob="a.jpg")
     translated(plan, translator, settings)
@@ -265,10 +266,12 @@ def test_another_model_or_version_or_source(translator: Translator, folder: Path
     translated(plan, translator)
     wanted = provenance(translator, FAST)
     assert existing_result(item, wanted) == Outcome("a.jpg", "a.jpg", "skipped")
-    for key, word in (("digest", "model"), ("version", "version")):
-        found = existing_result(item, {**wanted, key: "other"})
-        assert found is not None
-        assert f"({word} {wanted[key]}, not other)" in str(found.reason)
+    found = existing_result(item, {**wanted, "digest": "other"})
+    assert found is not None and f"(model {wanted['digest']}, not other)" in str(found.reason)
+    assert existing_result(item, {**wanted, "version": "other"}) == Outcome("a.jpg", "a.jpg", "skipped")
+    found = existing_result(item, {**wanted, "sampler_version": "other"})
+    assert found is not None and found.status == "refused"
+    assert f"was made by another version of cf-translate ({__version__})" in str(found.reason)
     draw(folder / "a.jpg", seed=77)
     found = existing_result(item, wanted)
     assert found is not None
@@ -397,14 +400,14 @@ def test_a_picture_that_fails_in_company_is_tried_alone(
 ) -> None:
     real = translator.batch
 
-    def small(pictures: Sequence[Any], **options: Any) -> Any:
+    def small(pictures: Sequence[Any], *arguments: Any, **options: Any) -> Any:
         if len(pictures) > 1:
             raise RuntimeError("out of memory")
         if pictures[0].name == "d.jpg":
             raise ArithmeticError("the energies are\nnot finite")
         if pictures[0].name == "e.bmp":
             raise MemoryError
-        return real(pictures, **options)
+        return real(pictures, *arguments, **options)
 
     monkeypatch.setattr(translator, "batch", small)
     outcomes = translate_bucket(translator, local(make_plan(folder, tmp_path / "target")), FAST)
@@ -452,7 +455,7 @@ def test_names_that_are_no_text(tiny_model: Path, tmp_path: Path) -> None:
 
 def shelved(translator: Translator, sizes: Sequence[tuple[int, int] | None]) -> list[list[int]]:
     """In which groups, by number, pictures of these sizes leave the shelves."""
-    shelves, groups = ShapeBuckets(translator, Settings()), []
+    shelves, groups = ShapeBuckets(translator, FileOptions()), []
     for number, size in enumerate(sizes):
         item = Item(Path("a"), Path("b"), str(number), "b")
         groups += list(shelves.put(item, size))
@@ -738,14 +741,14 @@ def test_summary() -> None:
 def test_survey_opens_nothing(
     translator: Translator, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups_of, "open_image", lambda *_, **__: pytest.fail("a source was opened"))
+    monkeypatch.setattr(files_of, "open_image", lambda *_, **__: pytest.fail("a source was opened"))
     outcomes = list(preview(make_plan(folder, tmp_path / "target"), translator, FAST))
     assert {outcome.status for outcome in outcomes} == {"planned"}
     assert not (tmp_path / "target").exists()
 
 
 def test_a_bmp_keeps_its_record_behind_its_end(tmp_path: Path) -> None:
-    path = save_image(Image.new("RGB", (5, 5), "red"), tmp_path / "a.bmp", made={"seed": 3})
+    path = save_image(Image.new("RGB", (5, 5), "red"), tmp_path / "a.bmp", provenance={"seed": 3})
     assert read_provenance(path) == {"seed": 3}
     with Image.open(path) as image:
         assert image.getpixel((4, 4)) == (255, 0, 0)
@@ -753,4 +756,4 @@ def test_a_bmp_keeps_its_record_behind_its_end(tmp_path: Path) -> None:
     assert read_provenance(plain) is None
     assert path.read_bytes().startswith(plain.read_bytes())
     with pytest.raises(ImageError):
-        save_image(Image.new("RGB", (5, 5)), tmp_path / "gone" / "a.bmp", made={"seed": 3})
+        save_image(Image.new("RGB", (5, 5)), tmp_path / "gone" / "a.bmp", provenance={"seed": 3})

@@ -18,9 +18,9 @@ from models.errors import BadModel
 from models.model import Model, build
 from models.schedule import Level, Schedule
 from models.terms.pixels import PixelConfig
-from translate import Translator
+from translate import Translator, __version__
 from translate.folders import ray as ray_engine
-from translate.pipeline import pick_device
+from translate.pipeline import SAMPLER_VERSION, pick_device
 from translate.trajectory import make_strip, saliency, save_gif
 
 
@@ -90,13 +90,13 @@ def test_frames_are_the_steps_of_the_same_chain(translator: Translator, photo: P
     frames = list(translator.frames(photo))
     assert [(f.level, f.step) for f in frames] == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 1), (1, 2), (1, 3)]
     assert [f.energy for f in frames] == list(result.energies)
-    assert np.array_equal(pixels(frames[-1].onto(np.asarray(result.photo.rgb))), pixels(result.picture))
+    assert np.array_equal(frames[-1].apply_to(np.asarray(result.photo.rgb)), pixels(result.picture))
     assert any(not np.array_equal(pixels(a.picture), pixels(b.picture)) for a, b in pairwise(frames))
 
 
 def test_watch_hears_of_every_step_and_check_counts_them(translator: Translator, photo: Path) -> None:
     heard: list[int] = []
-    translator(photo, strength=2, watch=lambda frame: heard.append(frame.step))
+    translator(photo, strength=2, callback=lambda frame: heard.append(frame.step))
     assert len(heard) == translator.check(strength=2) == 14
 
 
@@ -113,10 +113,10 @@ def test_paths_bytes_files_and_pictures_are_the_same_picture(translator: Transla
 
 
 def test_how_it_was_made_names_no_path(translator: Translator, photo: Path) -> None:
-    made = translator(photo, strength=1.5, seed=7).made
+    made = translator(photo, strength=1.5, seed=7).provenance
     assert made == {
         "model": "tiny", "digest": translator.digest, "strength": 1.5, "steps": "6+4", "size": 32, "seed": 7,
-        "version": "0.2.0",
+        "version": __version__, "sampler_version": SAMPLER_VERSION,
     }  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def test_a_model_that_travelled_makes_the_same_bytes(any_translator: Translator,
     here, away = any_translator(photo, seed=5), there(photo, seed=5)
     assert away.picture.tobytes() == here.picture.tobytes()
     assert away.energies == here.energies
-    assert away.made == here.made
+    assert away.provenance == here.provenance
     assert there.accepts(photo) == any_translator.accepts(photo)
 
 

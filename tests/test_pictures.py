@@ -704,7 +704,7 @@ MADE = {
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_saved_and_read_again(tmp_path: Path, suffix: str) -> None:
-    path = save_image(corner(), tmp_path / f"b{suffix}", made=MADE)
+    path = save_image(corner(), tmp_path / f"b{suffix}", provenance=MADE)
     photo = open_image(path)
     assert photo.rgb.size == (40, 20)
     assert off(photo.rgb, (5, 5), RED) <= 9
@@ -736,7 +736,7 @@ def test_a_record_names_no_folders(tmp_path: Path) -> None:
         "w": r"C:\me\b.jpg",
         "seed": np.int64(3),
     }
-    path = save_image(corner(), tmp_path / "b.png", made=made)
+    path = save_image(corner(), tmp_path / "b.png", provenance=made)
     assert read_provenance(path) == {
         "model": "m.safetensors",
         "source": "a.jpg",
@@ -769,7 +769,7 @@ def test_of_exif_only_what_is_asked_for_and_never_the_place(tmp_path: Path) -> N
     for suffix in (".jpg", ".png", ".webp", ".avif", ".tif"):
         with Image.open(save_image(photo.rgb, tmp_path / f"without{suffix}", like=photo)) as plain:
             assert ExifTags.Base.Make not in plain.getexif()
-        path = save_image(photo.rgb, tmp_path / f"with{suffix}", like=photo, keep_metadata=True, made=MADE)
+        path = save_image(photo.rgb, tmp_path / f"with{suffix}", like=photo, keep_metadata=True, provenance=MADE)
         assert b"secret place" not in path.read_bytes()
         assert read_provenance(path) == MADE
         with Image.open(path) as kept:
@@ -1102,10 +1102,10 @@ def test_an_interrupted_cache_leaves_nothing(
 
 def test_the_record_is_json_in_the_open(tmp_path: Path) -> None:
     """Other programs can read it: the names are a promise."""
-    with Image.open(save_image(corner(), tmp_path / "b.png", made=MADE)) as image:
+    with Image.open(save_image(corner(), tmp_path / "b.png", provenance=MADE)) as image:
         assert json.loads(image.info["cf-translate"]) == MADE
         assert image.info["Software"] == "cf-translate"
-    with Image.open(save_image(corner(), tmp_path / "b.jpg", made=MADE)) as image:
+    with Image.open(save_image(corner(), tmp_path / "b.jpg", provenance=MADE)) as image:
         assert json.loads(image.getexif()[ExifTags.Base.ImageDescription]) == MADE
         assert image.getexif()[ExifTags.Base.Software] == "cf-translate"
 

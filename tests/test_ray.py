@@ -24,8 +24,8 @@ from translate.folders import ray as ray_engine
 from translate.folders import run as batch
 from translate.folders.plan import RemoteItem, make_plan
 from translate.folders.report import Outcome
-from translate.folders.settings import Settings
 from translate.images.read import is_complete
+from translate.options import FileOptions, SamplingOptions
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None or importlib.util.find_spec("pyarrow") is None,
@@ -56,7 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "source"
 
 
-def translated(source: Path, target: Path, translator: Translator, settings: Settings = FAST, **options: Any) -> Any:
+def translated(source: Path, target: Path, translator: Translator, settings: FileOptions = FAST, **options: Any) -> Any:
     outcomes = list(ray_engine.run(make_plan(source, target), translator, settings, **options))
     assert len({outcome.source for outcome in outcomes}) == len(outcomes)
     return {outcome.source: outcome for outcome in outcomes}
@@ -106,7 +106,7 @@ def test_every_kind_of_model_makes_the_same_bytes_on_workers(
     ray_here: None, any_model: Path, folder: Path, tmp_path: Path
 ) -> None:
     """With its probe, its gate and its noise: all of a model has to travel."""
-    translator, settings = Translator.load(any_model, device="cpu"), Settings(seed=3)
+    translator, settings = Translator.load(any_model, device="cpu"), FileOptions(SamplingOptions(seed=3))
     local = {o.source: o for o in batch.run(make_plan(folder, tmp_path / "local"), translator, settings)}
     outcomes = translated(folder, tmp_path / "ray", translator, settings)
     assert without_seconds(outcomes) == without_seconds(local)
@@ -257,5 +257,5 @@ def test_a_signal_ends_it_in_good_order(translator: Translator, tiny_model: Path
     assert all(is_complete(path) for path in results)
     said = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
     assert {row["target"] for row in said} <= {path.name for path in results}
-    again = batch.run(make_plan(source, target), translator, Settings(strength=2, steps=10))
+    again = batch.run(make_plan(source, target), translator, FileOptions(SamplingOptions(strength=2, steps=10)))
     assert len({o.source for o in again if o.status == "skipped"}) == len(results)

@@ -26,8 +26,8 @@ from translate.folders.plan import Item, Plan, make_plan
 from translate.folders.remote import Remote, parse_location
 from translate.folders.report import Outcome
 from translate.folders.run import preview, run, translate_page
-from translate.folders.settings import Settings
 from translate.images.types import ImageError
+from translate.options import FileOptions
 
 
 class Store(MemoryFileSystem):
@@ -124,7 +124,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in digests(folder)}
 
 
-def translated(plan: Plan, translator: Translator, settings: Settings = FAST, **options: Any) -> dict[str, Outcome]:
+def translated(plan: Plan, translator: Translator, settings: FileOptions = FAST, **options: Any) -> dict[str, Outcome]:
     return {outcome.source: outcome for outcome in run(plan, translator, settings, **options)}
 
 
@@ -327,7 +327,7 @@ def test_what_stands_at_the_target(translator: Translator, filled: Path) -> None
     again = translated(plan, translator, replace(FAST, overwrite=True))
     assert (again["b.png"].status, again["a.jpg"].status) == ("done", "skipped")
     assert written("results")["b.png"] == made["b.png"]
-    other = translated(plan, translator, replace(FAST, seed=5))
+    other = translated(plan, translator, replace(FAST, sampling=FAST.sampling.updated(seed=5)))
     assert "with other settings" in (other["a.jpg"].reason or "")
 
 

@@ -33,8 +33,8 @@ def exhibits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DirectionCar
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "SHIPPED", more_weights(tmp_path_factory.mktemp("weights")))
         service = TranslationService(side_by_side(registry.shipped()), tmp_path_factory.mktemp("results"))
-        assert service.judge(app.SAMPLES / "orange_on_white.jpg", "photo2vangogh") == ""  # it has no probe
-        assert service.judge(app.SAMPLES / "orange_on_white.jpg", "apple2orange") != ""
+        assert service.advice(app.SAMPLES / "orange_on_white.jpg", "photo2vangogh") == ""  # it has no probe
+        assert service.advice(app.SAMPLES / "orange_on_white.jpg", "apple2orange") != ""
         return {name: direction_card(service, t, app.SAMPLES, app.BORROWED) for name, t in service.translators.items()}
 
 

@@ -116,10 +116,10 @@ def test_a_host_that_lends_a_gpu_is_asked_once_for_every_walk(assembled, tmp_pat
     (tmp_path / "spaces.py").write_text(LENDS, encoding="utf-8")
     code = """
 import pathlib, sys, app
-from translate.web.service import Studio
-studio = Studio(["apple2orange"], pathlib.Path(sys.argv[1]), app.lend_gpu)
-film = studio.translate(app.SAMPLES / "apple_on_white.jpg", "apple2orange", 0.2)
-print(len(film.frames) > 1)
+from translate.web.service import TranslationService
+service = TranslationService(["apple2orange"], pathlib.Path(sys.argv[1]), app.lend_gpu)
+trajectory = service.translate(app.SAMPLES / "apple_on_white.jpg", "apple2orange", 0.2)
+print(len(trajectory.frames) > 1)
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "results")],

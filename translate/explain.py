@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from translate.trajectory import Frame
+from translate.images.write import make_folder, save_image
+from translate.trajectory import Frame, make_strip, save_gif
 
 if TYPE_CHECKING:
     from translate.pipeline import Result
@@ -95,6 +97,21 @@ def explain(result: Result, target: str = "the target") -> Image.Image:
             (_curve(result.frames, (2 * PANEL + _GAP, before.height)), "energy after each step, level by level", None),
         ]
     return _sheet(panels, columns=3)
+
+
+def save_views(result: Result, *, gif: Path | None, strip: Path | None, saliency: Path | None) -> None:
+    """Save the chain as an animation, as a strip, and the sheet of `explain`; None leaves one out. Raises ImageError,
+    OSError."""
+    for path in (gif, strip, saliency):
+        if path is not None:
+            make_folder(path)
+    if gif is not None:
+        save_gif(result.photo.rgb, result.frames, gif)
+    if strip is not None:
+        save_image(make_strip(result.photo.rgb, result.frames), strip, provenance=result.provenance)
+    if saliency is not None:
+        sheet = explain(result, result.translator.config.target or "the target")
+        save_image(sheet, saliency, provenance=result.provenance)
 
 
 def _panel(picture: Image.Image) -> Image.Image:

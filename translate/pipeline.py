@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +26,14 @@ from models.schedule import Schedule
 from models.terms.pixels import HEAD_RESOLUTION, PixelConfig
 from translate import __version__
 from translate.images.read import open_image
-from translate.images.types import LoadedImage
+from translate.images.types import LoadedImage, Source
+from translate.options import SamplingOptions
 from translate.trajectory import Frame, saliency
-
-Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | LoadedImage
 
 LONGEST = 8  # the working copy is at most this many times longer than the model's pictures are wide
 PROBE_SIDE = 128  # short side, in pixels, of what the domain check looks at
+SAMPLER_VERSION = 1  # raise it whenever the same model, image and options give other pixels
+DEFAULT = SamplingOptions()
 PREVIEW = 512  # short side, in pixels, of the pictures that frames show
 
 
@@ -40,13 +41,13 @@ PREVIEW = 512  # short side, in pixels, of the pictures that frames show
 class Result:
     """What a translation gives.
 
-    picture: RGB, the size of the source. frames: one per step. made: how the picture was made, for its metadata.
+    picture: RGB, the size of the source. frames: one per step. provenance: how it was made, for its metadata.
     seconds: time in the engine; pictures of one batch share it evenly. photo: the source. translator: who made it.
     """
 
     picture: Image.Image
     frames: tuple[Frame, ...]
-    made: dict[str, object]
+    provenance: dict[str, object]
     seconds: float
     photo: LoadedImage
     translator: Translator = field(repr=False)
@@ -71,6 +72,16 @@ class Result:
             return np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)
         last = self.frames[-1]
         return self.translator.energy_map(last.source, last.level), self.translator.energy_map(last.state, last.level)
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """SamplingOptions with the model's own filled in; `schedule` is scaled to the strength."""
+
+    strength: float
+    schedule: Schedule
+    size: int
+    seed: int
 
 
 class Translator:
@@ -111,90 +122,77 @@ class Translator:
 
     def __call__(
         self,
-        picture: Picture,
+        image: Source,
+        options: SamplingOptions = DEFAULT,
         *,
-        strength: float | None = None,
-        steps: int | None = None,
-        size: int | None = None,
-        seed: int = 0,
-        watch: Callable[[Frame], None] | None = None,
+        callback: Callable[[Frame], None] | None = None,
+        **changes: Any,
     ) -> Result:
-        """Translate one picture: a path, bytes, a binary file, a PIL picture or a Photo.
+        """Translate one image: a path, bytes, a binary file, a PIL image, an array or a LoadedImage.
 
-        strength: length of the chain in 0..2; 0 gives the picture back, None is the model's own.
-        steps: those of a stage that takes any, at strength 1, None is the model's own. size: short side of the working
-        copy in pixels, None the model's own. seed: of the noise that gradients are taken at and, where there is any, of
-        the chain; results of two seeds hardly differ. watch: hears of every step.
-        Raises ImageError, ValueError.
+        options: see SamplingOptions; single ones may be given by name, as in `translator("a.jpg", strength=0.8)`.
+        callback: called after each step; what it raises ends the chain. Raises ImageError, ValueError.
         """
-        return self.batch([picture], strength=strength, steps=steps, size=size, seed=seed, watch=watch)[0]
+        return self.batch([image], options, callback=callback, **changes)[0]
 
-    def frames(
-        self,
-        picture: Picture,
-        *,
-        strength: float | None = None,
-        steps: int | None = None,
-        size: int | None = None,
-        seed: int = 0,
-    ) -> Iterator[Frame]:
-        """The steps of one translation, as they are made; arguments as above. Close the iterator to stop."""
-        schedule, working = self._plan(strength, steps, size)
-        for frames in self._run([_photo(picture)], schedule, working, seed):
+    def frames(self, image: Source, options: SamplingOptions = DEFAULT, **changes: Any) -> Iterator[Frame]:
+        """Yield the steps of one translation as they are made; arguments as above. Close the iterator to stop."""
+        chain = self._chain(options.updated(**changes))
+        for frames in self._run([open_image(image)], chain):
             yield frames[0]
 
     def batch(
         self,
-        pictures: Sequence[Picture],
+        images: Sequence[Source],
+        options: SamplingOptions = DEFAULT,
         *,
-        strength: float | None = None,
-        steps: int | None = None,
-        size: int | None = None,
-        seed: int = 0,
-        watch: Callable[[Frame], None] | None = None,
+        callback: Callable[[Frame], None] | None = None,
+        **changes: Any,
     ) -> list[Result]:
-        """Translate several pictures, each as it would be alone. Those whose working copies have the same shape share
-        their forward passes where the chain has no noise.
+        """Translate several images, each as it would be alone. Those whose working copies have the same shape share
+        their forward passes, unless the schedule adds noise.
 
         Holds all of them in memory. Arguments as for a call. Raises ImageError, ValueError.
         """
         begin = time.perf_counter()
-        schedule, working = self._plan(strength, steps, size)
-        photos = [_photo(picture) for picture in pictures]
+        chain = self._chain(options.updated(**changes))
+        photos = [open_image(image) for image in images]
         groups: dict[tuple[int, int, int], list[int]] = {}
         for number, photo in enumerate(photos):
             # Batches of other sizes round otherwise, and long chains with noise carry that on to what one can see.
-            alone = number if schedule.random else 0
-            groups.setdefault((*_working_shape(photo.rgb.size, schedule, working), alone), []).append(number)
-        films: list[tuple[Frame, ...]] = [()] * len(photos)
+            alone = number if chain.schedule.random else 0
+            shape = _working_shape(photo.rgb.size, chain.schedule, chain.size)
+            groups.setdefault((*shape, alone), []).append(number)
+        trajectories: list[tuple[Frame, ...]] = [()] * len(photos)
         for members in groups.values():
             rows = []
-            for row in self._run([photos[n] for n in members], schedule, working, seed):
+            for row in self._run([photos[n] for n in members], chain):
                 rows.append(row)
-                if watch is not None:
+                if callback is not None:
                     for frame in row:
-                        watch(frame)
+                        callback(frame)
             for place, number in enumerate(members):
-                films[number] = tuple(row[place] for row in rows)
-        finished = [_finished(photo.rgb, film) for photo, film in zip(photos, films, strict=True)]
+                trajectories[number] = tuple(row[place] for row in rows)
+        finished = [_finished(photo.rgb, frames) for photo, frames in zip(photos, trajectories, strict=True)]
         seconds = (time.perf_counter() - begin) / max(1, len(photos))
-        made = self._made(strength, schedule, working, seed)
+        provenance = self._provenance(chain)
         return [
-            Result(picture, film, made, seconds, photo, self)
-            for picture, film, photo in zip(finished, films, photos, strict=True)
+            Result(picture, frames, provenance, seconds, photo, self)
+            for picture, frames, photo in zip(finished, trajectories, photos, strict=True)
         ]
 
-    def check(self, *, strength: float | None = None, steps: int | None = None, size: int | None = None) -> int:
-        """Look at settings before any picture is opened. Returns the number of steps that a picture will take;
-        raises ValueError with one sentence."""
-        schedule, _ = self._plan(strength, steps, size)
-        return schedule.steps
+    def check(self, options: SamplingOptions = DEFAULT, **changes: Any) -> int:
+        """Check options before any image is opened. Returns the number of steps that an image will take; raises
+        ValueError with one sentence."""
+        return self._chain(options.updated(**changes)).schedule.steps
 
-    def made(
-        self, *, strength: float | None = None, steps: int | None = None, size: int | None = None, seed: int = 0
-    ) -> dict[str, object]:
-        """What these settings would leave as the `made` of a result. Raises ValueError as `check` does."""
-        return self._made(strength, *self._plan(strength, steps, size), seed)
+    def provenance(self, options: SamplingOptions = DEFAULT, **changes: Any) -> dict[str, object]:
+        """The provenance that a result of these options has. Raises ValueError as `check` does."""
+        return self._provenance(self._chain(options.updated(**changes)))
+
+    def task_provenance(self, task: str, **details: object) -> dict[str, object]:
+        """The provenance of what another task than translation makes with this model."""
+        return {"task": task, "model": self.name, "digest": self.digest, **details, "version": __version__}
 
     @property
     def energy(self) -> Energy:
@@ -205,45 +203,50 @@ class Translator:
         """What each place of a frame's picture (1, 3, h, w) adds to its energy at its level: (rows, columns)."""
         return self.energy.map(state.to(self.device), self.config.schedule.levels[level].resolution)[0].cpu().numpy()
 
-    def accepts(self, picture: Picture) -> bool | None:
+    def accepts(self, image: Source) -> bool | None:
         """Whether a photo looks like the source domain; None where the model cannot tell. Raises ImageError."""
         if self.model.probe is None:
             return None
-        rgb = _photo(picture).rgb
+        rgb = open_image(image).rgb
         small = rgb.resize(_scaled_to(rgb.size, PROBE_SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
         x = torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
         return self.model.probe.accepts(x.to(self.device))[0]
 
     def working_shape(self, width: int, height: int, size: int | None = None) -> tuple[int, int]:
         """Height and width of the working copy of a picture; those with the same share their forward passes."""
-        return _working_shape((width, height), *self._plan(None, None, size))
+        chain = self._chain(SamplingOptions(size=size))
+        return _working_shape((width, height), chain.schedule, chain.size)
 
-    def _plan(self, strength: float | None, steps: int | None, size: int | None) -> tuple[Schedule, int]:
-        if self.config.source is None:
+    def _chain(self, options: SamplingOptions) -> _Chain:
+        """The options with the model's own filled in. Raises ValueError for those that the model cannot follow."""
+        config = self.config
+        if config.source is None:
             raise ValueError(f"{self.name} makes pictures from noise, it cannot translate one")
-        if steps is not None and steps < 0:
-            raise ValueError(f"steps must be 0 or more, not {steps}")
-        schedule = self.config.schedule.scaled(self.config.strength if strength is None else strength, steps)
-        natural = self.config.schedule.finest
-        working = natural if size is None else size
-        if not natural // 2 <= working <= 4 * natural:
-            raise ValueError(f"size must lie between {natural // 2} and {4 * natural} px, not {working}")
-        return schedule, working
+        if options.steps is not None and options.steps < 0:
+            raise ValueError(f"steps must be 0 or more, not {options.steps}")
+        strength = config.strength if options.strength is None else options.strength
+        schedule, natural = config.schedule.scaled(strength, options.steps), config.schedule.finest
+        size = natural if options.size is None else options.size
+        if not natural // 2 <= size <= 4 * natural:
+            raise ValueError(f"size must lie between {natural // 2} and {4 * natural} px, not {size}")
+        return _Chain(strength, schedule, size, options.seed)
 
-    def _made(self, strength: float | None, schedule: Schedule, working: int, seed: int) -> dict[str, object]:
+    def _provenance(self, chain: _Chain) -> dict[str, object]:
         return {
             "model": self.name,
             "digest": self.digest,
-            "strength": self.config.strength if strength is None else strength,
-            "steps": "+".join(str(level.steps) for level in schedule.levels),
-            "size": working,
-            "seed": seed,
+            "strength": chain.strength,
+            "steps": "+".join(str(level.steps) for level in chain.schedule.levels),
+            "size": chain.size,
+            "seed": chain.seed,
             "version": __version__,
+            "sampler_version": SAMPLER_VERSION,
         }
 
-    def _run(self, photos: Sequence[LoadedImage], schedule: Schedule, working: int, seed: int) -> Iterator[list[Frame]]:
+    def _run(self, photos: Sequence[LoadedImage], chain: _Chain) -> Iterator[list[Frame]]:
         """The chain over photos whose working copies have the same shape: one list of frames per step."""
-        shape = _working_shape(photos[0].rgb.size, schedule, working)
+        schedule = chain.schedule
+        shape = _working_shape(photos[0].rgb.size, schedule, chain.size)
         cell = schedule.finest // HEAD_RESOLUTION if isinstance(self.config.energy, PixelConfig) else 1
         copies = np.stack([_working_copy(photo.rgb, shape, cell) for photo in photos])
         pixels = (torch.from_numpy(copies).permute(0, 3, 1, 2).float() / 127.5 - 1).to(self.device)
@@ -257,7 +260,7 @@ class Translator:
 
         befores = [shown(x, level.resolution) for x, level in zip(sources, schedule.levels, strict=True)]
         evidence = self._evidence(pixels[..., : shape[0], : shape[1]], schedule)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(chain.seed)
         noise = shared_noise(generator)
         steps = sample(self.energy.at, schedule, sources[0], sources, noise=noise, generator=generator)
         for step, energies in self._with_energies(steps):
@@ -308,15 +311,11 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def _photo(picture: Picture) -> LoadedImage:
-    return picture if isinstance(picture, LoadedImage) else open_image(picture)
-
-
-def _finished(rgb: Image.Image, film: Sequence[Frame]) -> Image.Image:
-    """As Frame.onto, but the array of a large source is gone before that of the result becomes a picture."""
-    if not film:
+def _finished(rgb: Image.Image, frames: Sequence[Frame]) -> Image.Image:
+    """The photo with the last frame's change; a large source's array is gone before the result becomes a picture."""
+    if not frames:
         return rgb.copy()
-    changed = film[-1].apply_to(np.asarray(rgb))
+    changed = frames[-1].apply_to(np.asarray(rgb))
     return Image.fromarray(changed)
 
 

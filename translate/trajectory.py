@@ -57,14 +57,10 @@ class Frame:
     @cached_property
     def picture(self) -> Image.Image:
         """The preview with the change so far."""
-        return self.onto(self.preview)
-
-    def onto(self, picture: NDArray[np.uint8]) -> Image.Image:
-        """Give a copy of the source, of any size, uint8 (H, W, 3), the change so far."""
-        return Image.fromarray(self.apply_to(picture))
+        return Image.fromarray(self.apply_to(self.preview))
 
     def apply_to(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """As `onto`, as an array."""
+        """Give a copy of the source, of any size, uint8 (H, W, 3), the change so far."""
         return guided_upsample(picture, self.source, self.state, self.upsampling)
 
 

@@ -18,8 +18,11 @@ SEEN_AT = 128  # px: the trunk knows whole things at this size and hardly at 64 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What sets trainings of one kind of thing apart, by level. luma, chroma: windows in pixels of each level. gate: how
-    firmly the ground is kept, see gate.gate_change. guide: see schedule.Level."""
+    """What sets trainings of one kind of thing apart, by level.
+
+    luma, chroma: windows in pixels of each level. gate: how firmly the ground is kept, see gate.gate_change. guide: see
+    schedule.Level.
+    """
 
     steps: dict[int, int]
     steps_at_use: dict[int, int]

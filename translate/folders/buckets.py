@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from translate.folders.plan import Item
-from translate.folders.settings import Settings
+from translate.options import FileOptions
 from translate.pipeline import Translator
 
 # Bounds of what is in memory at a time. A pixel of a picture takes some 15 bytes, one of a working copy some 1000.
@@ -21,8 +21,8 @@ class ShapeBuckets:
     No group is larger than the bounds at the top of this file allow. They are to be emptied after each page.
     """
 
-    def __init__(self, translator: Translator, settings: Settings) -> None:
-        self._translator, self._settings = translator, settings
+    def __init__(self, translator: Translator, options: FileOptions) -> None:
+        self._translator, self._options = translator, options
         self._room = GROUP_WORKING_PIXELS * (1 if translator.device.type == "cpu" else ACCELERATOR_GROUPS)
         self._buckets: dict[tuple[int, int], list[tuple[Item, int]]] = {}
 
@@ -32,7 +32,7 @@ class ShapeBuckets:
             yield Bucket((item,), 0)
             return
         pixels = sides[0] * sides[1]
-        shape = self._translator.working_shape(*sides, self._settings.size)
+        shape = self._translator.working_shape(*sides, self._options.sampling.size)
         bucket = self._buckets.setdefault(shape, [])
         if bucket and sum(size for _, size in bucket) + pixels > GROUP_PIXELS:
             yield self._take(shape)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
+from translate.folders.naming import Format, name_targets, result_path
 from translate.folders.remote import Remote, contains, parse_location, protocol
-from translate.images.formats import is_image_name, saved_format
-
-Format = Literal["keep", "png", "jpeg", "webp"]
-_SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+from translate.images.formats import can_save, is_image_name
+from translate.images.metadata import read_provenance
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def make_plan(
     in it. Links are followed to files inside the source folder only; folders there are found without them.
 
     format: "keep" is the source's own, PNG where that cannot be written. For two pictures that would get one name
-    see `name_targets`. Raises ValueError with one sentence.
+    see naming.name_targets. Raises ValueError with one sentence.
     """
     if PurePosixPath(glob).is_absolute() or ".." in PurePosixPath(glob).parts:
         raise ValueError(f"--glob looks inside the source folder only, {glob} leads out of it")
@@ -100,7 +97,7 @@ def make_plan(
         else:
             refused.append(Refusal(name, reason))
     targets, clashes = name_targets(names, format)
-    refused += clashes
+    refused += [Refusal(name, reason) for name, reason in clashes.items()]
     around = contains(results, sources)
     items: list[Item | RemoteItem] = []
     for name, target_name in targets.items():
@@ -113,43 +110,53 @@ def make_plan(
     return Plan(sources, results, tuple(items), tuple(sorted(refused, key=lambda refusal: refusal.name)))
 
 
-def name_targets(names: Sequence[str], format: Format) -> tuple[dict[str, str], list[Refusal]]:
-    """Source names -> target names, all of them different, also on disks that ignore the case of letters.
+def check_outputs(sources: Sequence[Path], output: Path | None, gif: Path | None, sheets: Sequence[Path]) -> None:
+    """Look at the files that are to be written before anything is read. gif: an animation; sheets: further pictures;
+    both take one source. Raises ValueError with one sentence."""
+    if len(sources) > 1 and (gif or sheets):
+        raise ValueError("--gif, --strip and --saliency take one picture at a time")
+    if len(sources) > 1 and output is not None and output.suffix and not output.is_dir():
+        raise ValueError(f"{output.name} is a file name; give a folder for several pictures")
+    if gif is not None and gif.suffix.lower() != ".gif":
+        raise ValueError(f"--gif wants a name that ends with .gif, not {gif.name}")
+    for path in sheets:
+        if not can_save(path):
+            raise ValueError(f"{path.name} does not end like a picture that can be saved")
 
-    Where several sources would get one name, the one that has it already keeps it, and the others are called by their
-    whole name with the new suffix behind it: a.jpg and a.png become, as PNG, a.jpg.png and a.png. What clashes even
-    then is refused.
+
+def plan_files(
+    sources: Sequence[Path], output: Path | None, label: str, extras: Sequence[Path] = ()
+) -> tuple[list[Item], list[Refusal]]:
+    """Plan the translation of single files; see naming.result_path for where their results go.
+
+    A file that cf-translate did not make is replaced only where `output` names it. Two sources never share a result,
+    and no result replaces a source. extras: further pictures that are made of the first source. Raises ValueError,
+    with one sentence, where one of them would replace another file of this plan.
     """
-    first = {name: _renamed(name, format) for name in sorted(names)}
-    counts: dict[str, int] = {}
-    for target in first.values():
-        counts[_key(target)] = counts.get(_key(target), 0) + 1
-    second = {
-        name: target if counts[_key(target)] == 1 or name == target else name + PurePosixPath(target).suffix
-        for name, target in first.items()
-    }
-    owners: dict[str, str] = {}
-    for name in sorted(second, key=lambda name: (name != second[name], name)):
-        owners.setdefault(_key(second[name]), name)
-    targets = {name: target for name, target in second.items() if owners[_key(target)] == name}
-    clashes = [
-        Refusal(name, f"its result would take the name of that of {owners[_key(target)]}")
-        for name, target in second.items()
-        if name not in targets
-    ]
-    return targets, clashes
-
-
-def _renamed(name: str, format: Format) -> str:
-    path = PurePosixPath(name)
-    if format == "keep":
-        return name if saved_format(path) else str(path.with_suffix(".png"))
-    return name if saved_format(path) == format.upper() else str(path.with_suffix(_SUFFIXES[format]))
-
-
-def _key(name: str) -> str:
-    """Equal for names that some disk cannot hold side by side."""
-    return unicodedata.normalize("NFC", name).casefold()
+    items: list[Item] = []
+    refused: list[Refusal] = []
+    all_sources, owned = {path.resolve() for path in sources}, set[Path]()
+    for path in sources:
+        target = result_path(path, output, label)
+        place = target.resolve()
+        if place in all_sources - {path.resolve()}:
+            reason = f"its result would write over {target.name}, another source"
+        elif place in owned:
+            reason = f"another picture of this call is already saved as {target.name}"
+        elif target != output and os.path.lexists(target) and place != path.resolve() and not read_provenance(target):
+            reason = f"{target.name} is there already and was not made by cf-translate; -o names another place"
+        else:
+            owned.add(place)
+            items.append(Item(path, target, path.name, target.name))
+            continue
+        refused.append(Refusal(path.name, reason))
+    for extra in extras:
+        if extra.resolve() in all_sources | owned:
+            raise ValueError(f"{extra.name} would write over another picture of this call")
+        if extra.is_dir():
+            raise ValueError(f"{extra.name} is a folder")
+        owned.add(extra.resolve())
+    return items, refused
 
 
 def _pictures(source: Path, target: Path | Remote, recursive: bool) -> Iterator[tuple[str, str | None]]:

@@ -31,12 +31,12 @@ import torch
 
 from models.atomic import remove_leftovers
 from models.model import Model
-from translate.folders.existing import provenance
+from translate.folders.files import provenance
 from translate.folders.plan import Item, Plan, RemoteItem
 from translate.folders.remote import prepare_target
 from translate.folders.report import Outcome
 from translate.folders.run import PAGE, cores, refusals, translate_page
-from translate.folders.settings import Settings
+from translate.options import FileOptions
 from translate.pipeline import Translator
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def check() -> None:
 def run(
     plan: Plan,
     translator: Translator,
-    settings: Settings,
+    options: FileOptions,
     *,
     device: str = "auto",
     workers: int | None = None,
@@ -88,7 +88,7 @@ def run(
     Raises ValueError without the extra, for settings that the model cannot follow and for a device that is not there,
     OSError where the target folder cannot be made (elsewhere ImageError) or Ray does not work.
     """
-    provenance(translator, settings)
+    provenance(translator, options)
     with _cluster(workers) as resources:
         device, there = _devices(device, resources)
         workers = min(workers or there, there)
@@ -99,7 +99,7 @@ def run(
         for page in (PAGE, 1):
             if not waiting or stopped():
                 break
-            dataset = _dataset(list(waiting.values()), page, model, settings, device, workers)
+            dataset = _dataset(list(waiting.values()), page, model, options, device, workers)
             for outcome in _outcomes(dataset, stopped):
                 # A block that was lost on its way back is made a second time: by then all in it is finished.
                 if waiting.pop(outcome.source, None) is None:
@@ -118,24 +118,24 @@ def run(
 class _Worker:
     """A model on a core, or on a GPU, in a process of its own."""
 
-    def __init__(self, model: list[ObjectRef], settings: Settings, device: str) -> None:
+    def __init__(self, model: list[ObjectRef], options: FileOptions, device: str) -> None:
         import ray
 
         torch.set_num_threads(1)
         self._translator = unpacked(ray.get(model[0]), device)
-        self._settings = settings
+        self._options = options
 
     def __call__(self, row: dict[str, bytes]) -> list[dict[str, bytes]]:
         """A page in, its outcomes out; all at once, for Ray would take what a second try says for what the first said.
 
         Pickled, since the columns of Ray hold only names that are text.
         """
-        outcomes = translate_page(self._translator, pickle.loads(row["page"]), self._settings)
+        outcomes = translate_page(self._translator, pickle.loads(row["page"]), self._options)
         return [{"outcome": pickle.dumps(outcome)} for outcome in outcomes]
 
 
 def _dataset(
-    items: Sequence[Item | RemoteItem], page: int, model: ObjectRef, settings: Settings, device: str, workers: int
+    items: Sequence[Item | RemoteItem], page: int, model: ObjectRef, options: FileOptions, device: str, workers: int
 ) -> Dataset:
     import ray.data
 
@@ -148,7 +148,7 @@ def _dataset(
         warnings.simplefilter("ignore", DeprecationWarning)
         return ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).flat_map(
             _Worker,
-            fn_constructor_args=([model], settings, device),  # in a list Ray keeps it for workers that come later
+            fn_constructor_args=([model], options, device),  # in a list Ray keeps it for workers that come later
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=1),
             num_cpus=1,
             num_gpus=1 if device == "cuda" else 0,

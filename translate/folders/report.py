@@ -100,8 +100,3 @@ class Summary:
 
     def __str__(self) -> str:
         return ", ".join(f"{self.counts[status]} {words}" for status, words in _WORDS.items() if self.counts[status])
-
-
-def printable(name: str) -> str:
-    """A file's name on one line, whatever is in it."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)

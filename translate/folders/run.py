@@ -1,6 +1,6 @@
 """A folder of pictures into another folder: carries out a plan, and goes on where an earlier run stopped.
 
-existing.py, group.py and buckets.py know nothing of threads; `run` puts them to work on the cores of one machine,
+existing.py, files.py and buckets.py know nothing of threads; `run` puts them to work on the cores of one machine,
 ray.py on those of many. Which pictures share their forward passes may show in the last bit of a result, so it follows
 from the plan alone, a page of it at a time, and not from who works on it.
 
@@ -21,15 +21,15 @@ from typing import TypeVar
 import torch
 
 from translate.folders.buckets import Bucket, ShapeBuckets
-from translate.folders.existing import existing_result, provenance
-from translate.folders.group import Stopped, failed, translate_bucket
+from translate.folders.existing import existing_result
+from translate.folders.files import Failed, Stopped, provenance, translate_files, why_failed
 from translate.folders.plan import Item, Plan, RemoteItem
 from translate.folders.remote import prepare_target
 from translate.folders.remote_cache import RemoteCache
 from translate.folders.report import Outcome
-from translate.folders.settings import Settings
 from translate.images.read import image_size
 from translate.images.types import ImageError
+from translate.options import FileOptions
 from translate.pipeline import Translator
 
 Given = TypeVar("Given")
@@ -40,14 +40,14 @@ PREFETCH = 16  # how many pictures, for each worker, are looked at before it is 
 LOOKERS = 4  # threads that do so, and put up results, while a page is worked on
 
 
-def preview(plan: Plan, translator: Translator, settings: Settings) -> Iterator[Outcome]:
+def preview(plan: Plan, translator: Translator, options: FileOptions) -> Iterator[Outcome]:
     """What `run` would make of a plan, as far as can be said without opening a source."""
-    wanted = provenance(translator, settings)
+    wanted = provenance(translator, options)
     yield from refusals(plan)
     with RemoteCache(only_standing=True) as cache, ThreadPoolExecutor(LOOKERS) as lookers:
 
         def look(item: Item | RemoteItem) -> Outcome:
-            found = _look(item, wanted, settings, cache)
+            found = _look(item, wanted, options, cache)
             if isinstance(found, Outcome):
                 return found
             return cache.put(Outcome(item.name, item.target_name, "planned"))
@@ -55,14 +55,16 @@ def preview(plan: Plan, translator: Translator, settings: Settings) -> Iterator[
         yield from _ahead(lookers, look, plan.items, PREFETCH)
 
 
-def translate_page(translator: Translator, items: Sequence[Item | RemoteItem], settings: Settings) -> Iterator[Outcome]:
+def translate_page(
+    translator: Translator, items: Sequence[Item | RemoteItem], options: FileOptions
+) -> Iterator[Outcome]:
     """What `run` does with a page of a plan; the model is in this thread alone."""
-    wanted = provenance(translator, settings)
-    buckets = ShapeBuckets(translator, settings)
+    wanted = provenance(translator, options)
+    buckets = ShapeBuckets(translator, options)
     with RemoteCache() as cache, ThreadPoolExecutor(LOOKERS) as lookers:
 
         def look(item: Item | RemoteItem) -> tuple[Item | Outcome, tuple[int, int] | None]:
-            found = _look(item, wanted, settings, cache)
+            found = _look(item, wanted, options, cache)
             return found, None if isinstance(found, Outcome) else image_size(found.source)
 
         def outcomes() -> Iterator[Outcome]:
@@ -70,18 +72,45 @@ def translate_page(translator: Translator, items: Sequence[Item | RemoteItem], s
                 if isinstance(found, Outcome):
                     yield found
                     continue
-                for group in buckets.put(found, sides):
-                    yield from translate_bucket(translator, group.items, settings)
-            for group in buckets.rest():
-                yield from translate_bucket(translator, group.items, settings)
+                for bucket in buckets.put(found, sides):
+                    yield from translate_bucket(translator, bucket.items, options)
+            for bucket in buckets.rest():
+                yield from translate_bucket(translator, bucket.items, options)
 
         yield from _ahead(lookers, cache.put, outcomes(), PREFETCH)
+
+
+def translate_bucket(
+    translator: Translator,
+    items: Sequence[Item],
+    options: FileOptions,
+    *,
+    step: Callable[[], None] | None = None,
+) -> list[Outcome]:
+    """Open, translate and save some pictures; see files.translate_files. step: called after each step of each picture;
+    when it raises Stopped, none of them is saved."""
+    callback = None if step is None else lambda frame: step()
+    outcomes = []
+    for done in translate_files(translator, items, options, callback=callback, check=_refuse_links):
+        name, target = done.item.name, done.item.target_name
+        if isinstance(done, Failed):
+            outcomes.append(Outcome(name, target, "failed", done.seconds, reason=done.reason))
+        else:
+            notes, steps = done.result.photo.notes, str(done.provenance["steps"])
+            outcomes.append(Outcome(name, target, "done", done.seconds, done.result.energies, notes=notes, steps=steps))
+    return outcomes
+
+
+def _refuse_links(item: Item) -> None:
+    folder = item.target.parent
+    if folder.resolve() != folder:  # the plan's folders are free of links
+        raise ImageError(item.target.name, "its result's folder is a link, which may lead anywhere")
 
 
 def run(
     plan: Plan,
     translator: Translator,
-    settings: Settings,
+    options: FileOptions,
     *,
     workers: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
@@ -89,22 +118,22 @@ def run(
 ) -> Iterator[Outcome]:
     """Carry out a plan; yields what becomes of each picture, as it is known, the plan's refusals first.
 
-    Every worker takes a group through all of its way, from the file to the file, on one core: while one is in the
+    Every worker takes a bucket through all of its way, from the file to the file, on one core: while one is in the
     model, others decode and encode, and no core waits for another inside an operation. So torch is held to one thread
     a worker as long as this runs. workers: None as many as there are cores.
 
     stopped: asked at every step of a chain; once it says so, pictures that are past the model are still saved, the
     others dropped, and this ends. step: called after each step of each picture, by the workers. Raises ValueError for
-    settings that the model cannot follow, and OSError where the target folder cannot be made, elsewhere ImageError.
+    options that the model cannot follow, and OSError where the target folder cannot be made, elsewhere ImageError.
     """
-    wanted = provenance(translator, settings)
+    wanted = provenance(translator, options)
     yield from refusals(plan)
     prepare_target(plan.target)
     workers = workers or _workers(translator)
     over = threading.Event()
 
     def look(item: Item | RemoteItem) -> tuple[Item | Outcome, tuple[int, int] | None]:
-        found = _look(item, wanted, settings, cache)
+        found = _look(item, wanted, options, cache)
         return found, None if isinstance(found, Outcome) else image_size(found.source)
 
     def after_step() -> None:
@@ -113,23 +142,23 @@ def run(
         if step is not None:
             step()
 
-    def translate(group: Bucket) -> list[Outcome]:
+    def translate(bucket: Bucket) -> list[Outcome]:
         try:
             if over.is_set() or stopped():
                 raise Stopped
-            outcomes = translate_bucket(translator, group.items, settings, step=after_step)
+            outcomes = translate_bucket(translator, bucket.items, options, step=after_step)
             return [cache.put(outcome) for outcome in outcomes]
         except Stopped:
             return []
 
     in_flight: dict[Future[list[Outcome]], int] = {}
 
-    def start(group: Bucket) -> Iterator[Outcome]:
-        while in_flight and (len(in_flight) > workers or sum(in_flight.values()) + group.pixels > PIXELS_IN_FLIGHT):
+    def start(bucket: Bucket) -> Iterator[Outcome]:
+        while in_flight and (len(in_flight) > workers or sum(in_flight.values()) + bucket.pixels > PIXELS_IN_FLIGHT):
             yield from _finished(in_flight)
-        in_flight[pool.submit(translate, group)] = group.pixels
+        in_flight[pool.submit(translate, bucket)] = bucket.pixels
 
-    buckets = ShapeBuckets(translator, settings)
+    buckets = ShapeBuckets(translator, options)
     with (
         _threads_restored(),
         RemoteCache() as cache,
@@ -143,11 +172,11 @@ def run(
                 if isinstance(found, Outcome):
                     yield found
                 else:
-                    for group in buckets.put(found, sides):
-                        yield from start(group)
+                    for bucket in buckets.put(found, sides):
+                        yield from start(bucket)
                 if number % PAGE == 0 or number == len(plan.items):
-                    for group in buckets.rest():
-                        yield from start(group)
+                    for bucket in buckets.rest():
+                        yield from start(bucket)
             while in_flight:
                 yield from _finished(in_flight)
         finally:
@@ -161,16 +190,16 @@ def refusals(plan: Plan) -> Iterator[Outcome]:
 
 
 def _look(
-    item: Item | RemoteItem, wanted: Mapping[str, object], settings: Settings, cache: RemoteCache
+    item: Item | RemoteItem, wanted: Mapping[str, object], options: FileOptions, cache: RemoteCache
 ) -> Item | Outcome:
     """What is to be said of a picture before any work on it, or else the picture, at hand."""
     try:
         here = cache.fetch(item)
-        found = existing_result(here, wanted, overwrite=settings.overwrite)
+        found = existing_result(here, wanted, overwrite=options.overwrite)
         if found is None:
             return here
     except (ImageError, OSError) as error:
-        found = failed(item, error, 0)
+        found = Outcome(item.name, item.target_name, "failed", reason=why_failed(error))
     return cache.put(found)
 
 

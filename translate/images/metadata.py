@@ -71,9 +71,9 @@ def read_exif(image: Image.Image, notes: list[str]) -> tuple[bytes | None, Image
         return None, turn
 
 
-def record_options(format: str, made: Mapping[str, object], exif: bytes | None) -> dict[str, Any]:
-    """The options of Pillow's save that write how a picture was made, and the EXIF to be kept."""
-    text = json.dumps(without_folders(made)) if made else ""
+def record_options(format: str, provenance: Mapping[str, object], exif: bytes | None) -> dict[str, Any]:
+    """The options of Pillow's save that write how a picture was provenance, and the EXIF to be kept."""
+    text = json.dumps(without_folders(provenance)) if provenance else ""
     options: dict[str, Any] = {}
     if format == "PNG":
         options["pnginfo"] = PngInfo()
@@ -114,7 +114,7 @@ def without_folders(value: object) -> object:
 
 
 def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What save_image recorded as made; None where it recorded nothing, and for what is not its work."""
+    """What save_image recorded as provenance; None where it recorded nothing, and for what is not its work."""
     text: object = None
     with contextlib.suppress(Exception), Image.open(path, formats=READABLE) as image:
         if image.format == "PNG":  # where getexif would decode the picture

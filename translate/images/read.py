@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from translate.images.color import split_alpha, to_srgb
@@ -30,7 +31,8 @@ def open_image(source: Source, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
     """Read a picture: JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF, MPO, and HEIC with pillow-heif, told by content.
 
     Args:
-        source: a path, a file's bytes, a binary file object (read from its start) or a Pillow picture.
+        source: a path, a file's bytes, a binary file object (read from its start), a Pillow picture, RGB as uint8
+            (H, W, 3), or a LoadedImage, which comes back as it is.
         max_pixels: larger pictures are refused before they are decoded, and so are those above 25 megapixels
             that would unpack to more than 5000 times their file's size. Above 178 megapixels Pillow refuses.
 
@@ -42,8 +44,14 @@ def open_image(source: Source, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
 
 def read_reduced(source: Source, max_pixels: int, enough: int | None = None) -> LoadedImage:
     """As open_image; a JPEG may come at 1/2, 1/4 or 1/8 of its size, no side below enough pixels."""
+    if isinstance(source, LoadedImage):
+        return source
     name = source_name(source)
     try:
+        if isinstance(source, np.ndarray):
+            if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+                raise ImageError(name, f"an array must be uint8 (H, W, 3), not {source.dtype} {source.shape}")
+            source = Image.fromarray(source)
         if isinstance(source, Image.Image):
             _check_size(source, name, max_pixels)
             source.load()

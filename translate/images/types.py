@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-
-Source = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image
 
 
 class ImageError(ValueError):
@@ -54,7 +54,11 @@ class LoadedImage:
     original: Image.Image
 
 
+Source = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8] | LoadedImage
+
+
 def source_name(source: Source) -> str:
+    """The file's name, without folders; "picture" for a source that has none."""
     if isinstance(source, str | os.PathLike):
         return Path(source).name or Path(source).resolve().name or "/"
     name = getattr(source, "filename" if isinstance(source, Image.Image) else "name", None)

@@ -22,7 +22,7 @@ def save_image(
     path: str | os.PathLike[str],
     *,
     like: LoadedImage | None = None,
-    made: Mapping[str, object] | None = None,
+    provenance: Mapping[str, object] | None = None,
     keep_metadata: bool = False,
     quality: int = 92,
     source: str | os.PathLike[str] | None = None,
@@ -35,10 +35,9 @@ def save_image(
             none the picture goes over white. Its colour profile goes back where the format can hold one: only
             the CHANGE from like.rgb is then carried over to like.original, so that colours outside sRGB
             survive and an unchanged picture comes back exactly.
-        made: how the picture was made, to be read by read_provenance: JSON in a PNG text, in a GIF comment, in the
-            EXIF ImageDescription of the others; behind the end of a BMP, which has no room for it and which
-            readers follow only as far as its own size. Of Path objects and absolute paths only the last part is
-            kept.
+        provenance: how the picture was made, to be read by read_provenance: JSON in a PNG text, in a GIF comment, in
+            the EXIF ImageDescription of the others; behind the end of a BMP, which has no room for it and which readers
+            follow only as far as its own size. Of Path objects and absolute paths only the last part is kept.
         keep_metadata: also write like.exif; without it, no EXIF of the source.
         quality: 1 to 100, of JPEG, WebP and AVIF.
         source: the file that must not be written over.
@@ -59,7 +58,7 @@ def save_image(
     if like is not None and like.rgb.size != rgb.size:
         raise ValueError(f"a picture of {rgb.size} pixels cannot be saved like one of {like.rgb.size}")
 
-    options = record_options(format, made or {}, like.exif if like is not None and keep_metadata else None)
+    options = record_options(format, provenance or {}, like.exif if like is not None and keep_metadata else None)
     if format in ("JPEG", "WEBP", "AVIF"):
         options["quality"] = quality
     if format == "JPEG":
@@ -83,12 +82,22 @@ def save_image(
     try:
         with whole_file(path) as file:
             picture.save(file, format, **options)
-            if format == "BMP" and made:
+            if format == "BMP" and provenance:
                 file.seek(0, os.SEEK_END)
-                file.write(BMP_MARK + json.dumps(without_folders(made)).encode())
+                file.write(BMP_MARK + json.dumps(without_folders(provenance)).encode())
     except (OSError, ValueError, OverflowError, RuntimeError, MemoryError, struct.error) as error:
         raise ImageError(path.name, _why_unsaved(error, path)) from error
     return path
+
+
+def make_folder(target: Path) -> None:
+    """Make the folder of a file that is about to be written. Raises ImageError."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ImageError(target.name, f"it cannot be saved: {target.parent.name} is a file, not a folder") from error
+    except OSError as error:
+        raise ImageError(target.name, f"the folder {target.parent.name} cannot be made ({error.strerror})") from error
 
 
 def _same_file(path: Path, other: str | os.PathLike[str]) -> bool:

@@ -329,7 +329,7 @@ class Direction(Protocol):
     @property
     def device(self) -> torch.device: ...
 
-    def __call__(self, picture: Any, *, strength: float | None) -> Any:
+    def __call__(self, image: Any, /, *, strength: float | None) -> Any:
         """Returns something whose `picture` is the translation."""
 
 

@@ -9,8 +9,9 @@ the domain.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from torch import Tensor
 
 from models.config import ModelConfig
 from models.energy import MultiscaleEnergy, energy_and_grad
+from models.model import Model
 from models.schedule import Schedule
+from translate.images.training_set import read_training_folder
 from translate.tasks.typicality import TypicalityStats, at_resolution, statistics
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # of noise, as shares of the full range from black to white
@@ -50,6 +53,22 @@ def calibrate(energy: MultiscaleEnergy, config: ModelConfig, pictures: NDArray[n
     return replace(config, calibration={"walks": walks, "usual": asdict(stats)})
 
 
+def calibrate_file(
+    model: Path, folder: Path, target: Path, name: str, say: Callable[[str], None] = lambda sentence: None
+) -> None:
+    """Calibrate a model file on the folder that it was trained on and save it as `target`, which may be the same.
+
+    name: of the model, for sentences. say: called with a sentence for each image that is left out. Raises ValueError
+    (ImageError, BadModel), OSError.
+    """
+    loaded = Model.load(model)
+    require_denoiser(loaded.config, name, "be calibrated")
+    squares, bad = read_training_folder(folder, loaded.config.schedule.finest)
+    for error in bad:
+        say(f"left out: {error}")
+    replace(loaded, config=calibrate(loaded.energy, loaded.config, squares)).save(target)
+
+
 def denoise_scale(config: ModelConfig, resolution: int, sigma: float, name: str = "this model") -> float:
     """How far down the slope a picture at a resolution lies from what it was before noise of strength `sigma`.
 
@@ -73,6 +92,12 @@ def require_denoiser(config: ModelConfig, name: str, task: str) -> None:
             f"{name} translates {config.source} to {config.target}; "
             f"it takes a model trained without a source folder to {task}"
         )
+
+
+def require_calibrated(config: ModelConfig, name: str, task: str) -> None:
+    """Raises ValueError for a model that translates, NotCalibrated for one that is not calibrated."""
+    require_denoiser(config, name, task)
+    load_stats(config, name)
 
 
 def load_stats(config: ModelConfig, name: str = "this model") -> TypicalityStats:

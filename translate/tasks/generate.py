@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from models.energy import MultiscaleEnergy, energy_and_grad, enlarged
 from models.schedule import Schedule
+from translate.images.write import make_folder, save_image
 from translate.tasks.calibration import SIGMAS, denoise_scale, require_denoiser
 
 if TYPE_CHECKING:
@@ -34,9 +36,9 @@ Noise = Callable[[tuple[int, ...]], Tensor]  # a shape without the batch -> stan
 
 
 def generate(
-    translator: Translator, count: int = 16, seed: int = 0, watch: Callable[[], None] = lambda: None
+    translator: Translator, count: int = 16, seed: int = 0, callback: Callable[[], None] = lambda: None
 ) -> list[Image.Image]:
-    """`count` pictures at the model's resolution. The n-th depends on seed + n alone. watch hears of every step.
+    """`count` pictures at the model's resolution. The n-th depends on seed + n alone. callback hears of every step.
 
     Raises ValueError for a model that translates, and NotCalibrated.
     """
@@ -44,12 +46,12 @@ def generate(
     pictures: list[Image.Image] = []
     for first in range(0, count, _AT_ONCE):
         seeds = range(seed + first, seed + min(count, first + _AT_ONCE))
-        pictures += _pictures(translator, noise_of(list(seeds)), watch)
+        pictures += _pictures(translator, noise_of(list(seeds)), callback)
     return pictures
 
 
 def interpolate(
-    translator: Translator, first: int, last: int, count: int = 8, watch: Callable[[], None] = lambda: None
+    translator: Translator, first: int, last: int, count: int = 8, callback: Callable[[], None] = lambda: None
 ) -> list[Image.Image]:
     """`count` pictures on the way from the one of seed `first` to the one of seed `last`, both included.
 
@@ -62,8 +64,20 @@ def interpolate(
     pictures: list[Image.Image] = []
     angles = np.linspace(0, math.pi / 2, count)
     for start in range(0, count, _AT_ONCE):
-        pictures += _pictures(translator, noise_between(first, last, angles[start : start + _AT_ONCE].tolist()), watch)
+        pictures += _pictures(
+            translator, noise_between(first, last, angles[start : start + _AT_ONCE].tolist()), callback
+        )
     return pictures
+
+
+def save_sheet(
+    translator: Translator, pictures: Sequence[Image.Image], path: Path, *, seed: int, towards: int | None, scale: int
+) -> Path:
+    """Save pictures as one sheet, with the seeds in its provenance. Raises ImageError."""
+    columns = None if towards is None else min(len(pictures), 8)
+    seeds = {"seed": seed, "count": len(pictures), **({} if towards is None else {"towards": towards})}
+    make_folder(path)
+    return save_image(sheet(pictures, columns, scale), path, provenance=translator.task_provenance("generate", **seeds))
 
 
 def check(translator: Translator, count: int = 1) -> int:
@@ -136,7 +150,7 @@ def sheet(pictures: Sequence[Image.Image], columns: int | None = None, scale: in
     return result
 
 
-def _pictures(translator: Translator, noise: Noise, watch: Callable[[], None]) -> list[Image.Image]:
+def _pictures(translator: Translator, noise: Noise, callback: Callable[[], None]) -> list[Image.Image]:
     config = translator.config
 
     def length(resolution: int) -> Callable[[float], float]:
@@ -145,6 +159,6 @@ def _pictures(translator: Translator, noise: Noise, watch: Callable[[], None]) -
     walks = {level.resolution: length(level.resolution) for level in config.schedule.levels}
     last = torch.empty(0)
     for last in sample(translator.energy, config.schedule, walks, noise, translator.device):  # noqa: B007
-        watch()
+        callback()
     pixels = ((last + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(picture) for picture in pixels]

@@ -18,14 +18,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from translate import __version__
 from translate.images.read import open_image
-from translate.images.types import ImageError, LoadedImage
+from translate.images.types import ImageError, LoadedImage, Source
 from translate.tasks.calibration import denoise_scale, require_denoiser
 from translate.tasks.tiled_grad import tiled_grad
 
 if TYPE_CHECKING:
-    from translate.pipeline import Picture, Translator
+    from translate.pipeline import Translator
 
 MAX_SIGMA = 0.5  # noise beyond it leaves nothing to restore
 MIN_SIGMA = 0.003  # less than one level of 255: nothing to remove
@@ -38,29 +37,33 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Restored:
-    """picture: RGB, the size of the source. made: how, for its metadata. seconds: time it took. photo: the source."""
+    """What a restoration gives.
+
+    picture: RGB, the size of the source. provenance: how it was made, for its metadata. seconds: time it took. photo:
+    the source.
+    """
 
     picture: Image.Image
-    made: dict[str, object]
+    provenance: dict[str, object]
     seconds: float
     photo: LoadedImage
 
 
-def denoise(translator: Translator, picture: Picture, sigma: float | None = None) -> Restored:
+def denoise(translator: Translator, picture: Source, sigma: float | None = None) -> Restored:
     """Remove Gaussian noise of standard deviation `sigma`, as a share of the full range (0.1: 26 levels of 255).
 
     sigma None: by guess, see `guess_noise`. Raises ImageError, NotCalibrated, ValueError.
     """
     begin = time.perf_counter()
     check(translator, sigma)
-    photo = _photo(picture)
+    photo = open_image(picture)
     pixels = np.asarray(photo.rgb)
     level = guess_noise(pixels) if sigma is None else sigma
     restored = photo.rgb.copy()
     if level > MIN_SIGMA:
         restored = _image(_down(translator, _tensor(pixels).to(translator.device), level))
-    made = _made(translator, "denoise", sigma=round(level, 4), guessed=sigma is None)
-    return Restored(restored, made, time.perf_counter() - begin, photo)
+    provenance = translator.task_provenance("denoise", sigma=round(level, 4), guessed=sigma is None)
+    return Restored(restored, provenance, time.perf_counter() - begin, photo)
 
 
 def _down(translator: Translator, y: Tensor, level: float) -> Tensor:
@@ -81,7 +84,7 @@ def _down(translator: Translator, y: Tensor, level: float) -> Tensor:
     return (restored + F.interpolate(better, size=size, mode="bilinear")).clamp(-1, 1)
 
 
-def inpaint(translator: Translator, picture: Picture, mask: Picture | Box) -> Restored:
+def inpaint(translator: Translator, picture: Source, mask: Source | Box) -> Restored:
     """Fill a hole. Pixels outside it are returned as they are, bit for bit.
 
     mask: a black and white picture of the same size, white where the hole is, or a box (left, top, right, bottom) in
@@ -90,15 +93,15 @@ def inpaint(translator: Translator, picture: Picture, mask: Picture | Box) -> Re
     """
     begin = time.perf_counter()
     check(translator)
-    photo = _photo(picture)
-    hole = _box(photo, mask) if isinstance(mask, tuple) else _mask(photo, _photo(mask))
+    photo = open_image(picture)
+    hole = _box(photo, mask) if isinstance(mask, tuple) else _mask(photo, open_image(mask))
     pixels = np.asarray(photo.rgb)
     left, top, right, bottom = _surroundings(hole)
     part, missing = pixels[top:bottom, left:right], hole[top:bottom, left:right]
     filled = pixels.copy()
     filled[top:bottom, left:right][missing] = _fill(translator, part, missing)[missing]
-    made = _made(translator, "inpaint")
-    return Restored(Image.fromarray(filled), made, time.perf_counter() - begin, photo)
+    provenance = translator.task_provenance("inpaint")
+    return Restored(Image.fromarray(filled), provenance, time.perf_counter() - begin, photo)
 
 
 def check(translator: Translator, sigma: float | None = None) -> None:
@@ -211,10 +214,6 @@ def _checked(hole: NDArray[np.bool_], what: str) -> NDArray[np.bool_]:
     return hole
 
 
-def _photo(picture: Picture) -> LoadedImage:
-    return picture if isinstance(picture, LoadedImage) else open_image(picture)
-
-
 def _tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """(H, W, 3) uint8 -> (1, 3, H, W) in [-1, 1]."""
     return torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32)) / 127.5 - 1
@@ -228,8 +227,3 @@ def _bytes(x: Tensor) -> NDArray[np.uint8]:
 
 def _image(x: Tensor) -> Image.Image:
     return Image.fromarray(_bytes(x))
-
-
-def _made(translator: Translator, task: str, **settings: object) -> dict[str, object]:
-    model = {"model": translator.name, "digest": translator.digest}
-    return {"task": task, **model, **settings, "version": __version__}

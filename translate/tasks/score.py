@@ -11,12 +11,12 @@ import torch
 from PIL import Image, ImageOps
 
 from translate.images.read import open_image
-from translate.images.types import LoadedImage
+from translate.images.types import Source
 from translate.tasks.calibration import load_stats
 from translate.tasks.typicality import PERCENTS, at_resolution, statistics
 
 if TYPE_CHECKING:
-    from translate.pipeline import Picture, Translator
+    from translate.pipeline import Translator
 
 UNUSUAL = 95  # from this mark on a picture counts as an outlier
 
@@ -34,13 +34,13 @@ class Verdict:
     words: str
 
 
-def score(translator: Translator, picture: Picture) -> Verdict:
+def score(translator: Translator, picture: Source) -> Verdict:
     """Judge one picture, its middle cut out as a square, as training pictures are.
 
     Raises ImageError, NotCalibrated, and ValueError for a broken calibration.
     """
     known = load_stats(translator.config, translator.name)
-    photo = picture if isinstance(picture, LoadedImage) else open_image(picture)
+    photo = open_image(picture)
     rgb = photo.rgb
     if photo.alpha is not None:
         rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), photo.alpha)

@@ -1,4 +1,4 @@
-"""From folders of pictures to a model: everything that `cf-translate train` does, but for what it shows."""
+"""From folders of pictures to a model: everything that `cf-translate train` does, but for its bar."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from models.names import FILE_NAME
@@ -17,26 +18,21 @@ from models.train.curriculum import TrainingConfig
 from models.train.data import ImageArray
 from models.train.distributed import World, init_distributed
 from models.train.presets import denoiser, from_scratch, things
-from models.train.run_dir import STATE
+from models.train.run_dir import STATE, Progress
 from models.train.style import fit_style, style_schedule
 from models.train.trainer import Trainer, read_config
 from translate.images.training_set import read_training_files
 from translate.metrics.training_kid import features_at_hand, training_kid
 from translate.pipeline import pick_device
 from translate.training.datasets import Dataset, described, open_dataset, record
+from translate.training.recorder import Recorder
 
-Kid = Callable[[Tensor], float]
 PRESET = 128  # pixels
 PAINTED = "photos"  # what a style is put on
 
 
 def _quiet(sentence: str) -> None:
     """Drop what would be said."""
-
-
-def _train(trainer: Trainer, minutes: float | None, kid: Kid | None) -> None:
-    """Train without a display."""
-    trainer.train(minutes=minutes, kid=kid)
 
 
 @dataclass(frozen=True)
@@ -81,54 +77,74 @@ def fit(
     domains: Domains,
     config: TrainingConfig | None = None,
     *,
+    style: bool = False,
+    preset: int | None = None,
     minutes: float | None = None,
     resume: bool = False,
     features: Path | None = None,
     device: str = "auto",
     say: Callable[[str], None] = _quiet,
-    train: Callable[[Trainer, float | None, Kid | None], None] = _train,
+    callback: Callable[[Progress], None] = lambda progress: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Train a model and return its file. Under torchrun all processes train it together.
+    """Train a model and return its file: all that `cf-translate train` does. Under torchrun all processes train it.
 
-    config: see `training_config`; a resumed run keeps its own. minutes: when to stop. features: the SqueezeNet weights
-    for a KID curve; by default those on this disk. say: hears one sentence of everything that people should know.
-    train: calls the trainer's `train`, and may show how it goes. Raises ValueError (ImageError, BadModel), OSError,
-    Diverged.
+    config: see `training_config`; a resumed run keeps its own. style: fit a style to the target's paintings instead, up
+    to a finest resolution of `preset` px (64, 128 or 256, the default). minutes: when to stop. features: the SqueezeNet
+    weights for a KID curve; by default those on this disk. say: called with one sentence for everything that people
+    should know. callback: called with the progress of every iteration. stop: asked at every iteration; once it is true
+    training stops with a model that can be used. Raises ValueError (ImageError, BadModel), OSError, Diverged.
     """
-    out = domains.out
+    if style:
+        return _fit_style(domains, preset, device, say)
     with init_distributed(pick_device(device)) as (world, processor):
         with world.main_first():
-            if resume:
-                config = read_config(out)
-            elif (out / STATE).exists():
-                raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
-            config = config or training_config(source=domains.source is not None)
-            sets = _opened(domains)
-            squeezenet = features_at_hand(features, processor) if world.is_main else None
-            with _removed_on_failure(out):
-                out.mkdir(parents=True, exist_ok=True)  # fail here, before thousands of pictures are read
-                _announce(sets, world, say)
-                read = partial(_read, size=config.picture_size, cache=out / "pictures", world=world, say=say)
-                arrays = {domain: read(found) for domain, found in sets.items()}
-                target, source = arrays["target"][0], arrays["source"][0] if "source" in arrays else None
-                kid = None if squeezenet is None else training_kid(target, config.sample_size, squeezenet)
-                trainer = Trainer(
-                    out, config, target, source,
-                    names=_names(domains, sets), device=processor, world=world, resume=resume,
-                )  # fmt: skip
-                if world.is_main:
-                    record(out, {domain: description for domain, (_, description) in arrays.items()})
-        train(trainer, minutes, kid)
-    return out / FILE_NAME
+            trainer, kid = _prepare(domains, config, resume, features, processor, world, say)
+        if not world.is_main:
+            trainer.train(minutes=minutes, stop=stop)
+            return domains.out / FILE_NAME
+        with Recorder(trainer, say) as record:
+
+            def report(progress: Progress) -> None:
+                record(progress)
+                callback(progress)
+
+            trainer.train(minutes=minutes, stop=stop, report=report, kid=kid)
+    return domains.out / FILE_NAME
 
 
-def fit_style_model(
-    domains: Domains, preset: int | None = None, *, device: str = "auto", say: Callable[[str], None] = _quiet
-) -> Path:
-    """Fit a style to the paintings of the target folder and return the model's file.
+def _prepare(
+    domains: Domains,
+    config: TrainingConfig | None,
+    resume: bool,
+    features: Path | None,
+    device: torch.device,
+    world: World,
+    say: Callable[[str], None],
+) -> tuple[Trainer, Callable[[Tensor], float] | None]:
+    """The trainer, and what measures its KID. The run folder is made before thousands of images are read."""
+    out = domains.out
+    if resume:
+        config = read_config(out)
+    elif (out / STATE).exists():
+        raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
+    config = config or training_config(source=domains.source is not None)
+    sets = _opened(domains)
+    squeezenet = features_at_hand(features, device) if world.is_main else None
+    with _removed_on_failure(out):
+        out.mkdir(parents=True, exist_ok=True)
+        _announce(sets, world, say)
+        read = partial(_read, size=config.picture_size, cache=out / "pictures", world=world, say=say)
+        arrays = {domain: read(found) for domain, found in sets.items()}
+        target, source = arrays["target"][0], arrays["source"][0] if "source" in arrays else None
+        names = _names(domains, sets)
+        trainer = Trainer(out, config, target, source, names=names, device=device, world=world, resume=resume)
+        if world.is_main:
+            record(out, {domain: description for domain, (_, description) in arrays.items()})
+    return trainer, None if squeezenet is None else training_kid(target, config.sample_size, squeezenet)
 
-    preset: the finest resolution, 64, 128 or 256 (the default) px. Raises ValueError (ImageError, BadModel), OSError.
-    """
+
+def _fit_style(domains: Domains, preset: int | None, device: str, say: Callable[[str], None]) -> Path:
     out, chosen = domains.out, pick_device(device)
     schedule = style_schedule()
     schedule = schedule.up_to(preset or schedule.finest)

@@ -18,7 +18,7 @@ class FifoQueue:
     def __init__(self, waiting: int) -> None:
         """waiting: how many may stand behind the one whose turn it is."""
         self.waiting = waiting
-        self._line: deque[Ticket] = deque()
+        self._tickets: deque[Ticket] = deque()
         self._moved = Condition()
 
     @contextmanager
@@ -27,27 +27,27 @@ class FifoQueue:
 
         patient: stand there even if the line is full, for those who were in it a moment ago. Raises Busy.
         """
-        place = Ticket(self)
+        ticket = Ticket(self)
         with self._moved:
-            if len(self._line) > self.waiting and not bypass_limit:
+            if len(self._tickets) > self.waiting and not bypass_limit:
                 raise Busy("Many people are here right now. Please try again in a minute.")
-            self._line.append(place)
+            self._tickets.append(ticket)
         try:
-            yield place
+            yield ticket
         finally:
             with self._moved:
-                self._line.remove(place)
+                self._tickets.remove(ticket)
                 self._moved.notify_all()
 
 
 class Ticket:
     """A place in the line."""
 
-    def __init__(self, turns: FifoQueue) -> None:
-        self._turns = turns
+    def __init__(self, queue: FifoQueue) -> None:
+        self._queue = queue
 
     def ahead(self, seconds: float = 0.0) -> int:
         """How many are still ahead; 0 when it is one's turn, for which this waits up to `seconds`."""
-        with self._turns._moved:
-            self._turns._moved.wait_for(lambda: self._turns._line[0] is self, seconds)
-            return self._turns._line.index(self)
+        with self._queue._moved:
+            self._queue._moved.wait_for(lambda: self._queue._tickets[0] is self, seconds)
+            return self._queue._tickets.index(self)

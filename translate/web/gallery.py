@@ -39,7 +39,7 @@ def direction_card(
     """samples: a folder of pictures whose names begin with their kind. borrowed: for other kinds, where it is there."""
     source, target = translator.config.source or translator.name, translator.config.target
     found = _photos(kind(source), samples, borrowed)
-    examples = [path for path in found if not service.judge(path, translator.name)]
+    examples = [path for path in found if not service.advice(path, translator.name)]
     return DirectionCard(
         translator.name, f"{source[:1].upper()}{source[1:]} → {target}", tuple(examples),
         before_and_after(translator, examples[min(1, len(examples) - 1)], SHOWN) if examples else None,

@@ -1,4 +1,4 @@
-"""The studio behind the web page: visitors' walks, one at a time, each stopped at once when its visitor says so."""
+"""The service behind the web page: one translation at a time, each stopped as soon as its visitor asks for it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from models.schedule import MAX_STRENGTH
 from translate.explain import heat
 from translate.images.read import open_image
 from translate.images.types import ImageError, LoadedImage
+from translate.options import SamplingOptions
 from translate.pipeline import Translator
 from translate.trajectory import Frame, saliency
 from translate.web.fifo_queue import FifoQueue, Ticket
@@ -35,15 +36,15 @@ BETWEEN_SHOWN = 0.1  # seconds: steps that come faster are not shown while the w
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# A direction's name, a photo, a strength -> the steps.
-Run = Callable[[str, LoadedImage, float | None], Iterator[Frame]]
+# A direction's name, a photo, options -> the steps.
+Run = Callable[[str, LoadedImage, SamplingOptions], Iterator[Frame]]
 
 
 @dataclass(frozen=True)
 class ChainProgress:
     """Where a walk stands. total: steps of all of it. ahead: visitors whose turn comes first."""
 
-    film: Trajectory
+    trajectory: Trajectory
     total: int
     ahead: int = 0
     advice: str = ""
@@ -77,38 +78,40 @@ class TranslationService:
             raise ValueError("there is no model that translates; name one")
         self.folder = folder
 
-        def run(direction: str, photo: LoadedImage, strength: float | None) -> Iterator[Frame]:
-            yield from self.translators[direction].frames(photo, strength=strength)
+        def run(direction: str, photo: LoadedImage, options: SamplingOptions) -> Iterator[Frame]:
+            yield from self.translators[direction].frames(photo, options)
 
         self._run = wrap(run)
         self._thread = ThreadPoolExecutor(1)
-        self._turns = FifoQueue(WAITING)
-        self._films = TrajectoryCache(ROOM)
+        self._queue = FifoQueue(WAITING)
+        self._cache = TrajectoryCache(ROOM)
         self._stops: dict[str, Event] = {}
 
-    def walk(self, visitor: str, source: Path, direction: str, strength_factor: float = 1.0) -> Iterator[ChainProgress]:
-        """Translate a photo, showing it on its way. vigour: strength, relative to the model's own."""
+    def stream(
+        self, visitor: str, source: Path, direction: str, strength_factor: float = 1.0
+    ) -> Iterator[ChainProgress]:
+        """Translate a photo and yield its progress. strength_factor: of the model's own strength."""
         translator = self._translator(direction)
-        strength = min(MAX_STRENGTH, strength_factor * translator.config.strength)
-        progress = ChainProgress(Trajectory(source, translator, strength), translator.check(strength=strength))
-        with self._stoppable(visitor) as stop, self._turns.enter() as place:
-            for ahead in _waiting(place, stop):
+        options = SamplingOptions(strength=min(MAX_STRENGTH, strength_factor * translator.config.strength))
+        progress = ChainProgress(Trajectory(source, translator, options), translator.check(options))
+        with self._stoppable(visitor) as stop, self._queue.enter() as ticket:
+            for ahead in _waiting(ticket, stop):
                 yield replace(progress, ahead=ahead)
             if not stop.is_set():
                 photo = open_image(source, max_pixels=MAX_PIXELS)
                 progress = replace(progress, advice=" ".join([self._advice(direction, photo), *photo.notes]).strip())
                 shown = 0.0
-                for frame in self._steps(direction, photo, strength):
-                    progress.film.frames.append(frame)
+                for frame in self._steps(direction, photo, options):
+                    progress.trajectory.frames.append(frame)
                     if stop.is_set():
                         break
                     if time.monotonic() - shown > BETWEEN_SHOWN:
                         yield progress
                         shown = time.monotonic()
-                self._films.put(visitor, progress.film)
+                self._cache.put(visitor, progress.trajectory)
             yield replace(progress, finished=True)
 
-    def walk_many(self, visitor: str, sources: Sequence[Path], direction: str) -> Iterator[FolderProgress]:
+    def stream_many(self, visitor: str, sources: Sequence[Path], direction: str) -> Iterator[FolderProgress]:
         """Translate several photos, each in a turn of its own; one that cannot be read does not stop the others."""
         translator = self._translator(direction)
         if not 0 < len(sources) <= MAX_PICTURES:
@@ -117,19 +120,20 @@ class TranslationService:
         results: list[Path] = []
         with self._stoppable(visitor) as stop:
             for number, source in enumerate(sources):
-                with self._turns.enter(bypass_limit=number > 0) as place:
-                    for ahead in _waiting(place, stop):
+                with self._queue.enter(bypass_limit=number > 0) as ticket:
+                    for ahead in _waiting(ticket, stop):
                         yield replace(batch, ahead=ahead)
                     if stop.is_set():
                         break
                     yield batch
                     try:
-                        film = self._film(source, translator, None, stop)
+                        trajectory = self._trajectory(source, translator, SamplingOptions(), stop)
                         if stop.is_set():
                             break
-                        results.append(self._alone(film.save, len(film.frames), self._new_folder(), MAX_PIXELS))
+                        last = len(trajectory.frames)
+                        results.append(self._compute(trajectory.save, last, self._new_folder(), MAX_PIXELS))
                         preview = results[-1].with_name("preview.jpg")
-                        self.picture(film, len(film.frames)).save(preview, quality=88)
+                        self.picture(trajectory, last).save(preview, quality=88)
                         batch = replace(batch, previews=(*batch.previews, (preview, results[-1].name)))
                     except ImageError as error:
                         batch = replace(batch, refused=(*batch.refused, str(error)))
@@ -140,52 +144,52 @@ class TranslationService:
         """All of a walk at once, for programs. strength: 0..2, None the model's own."""
         translator = self._translator(direction)
         with self._turn():
-            return self._film(source, translator, strength, Event())
+            return self._trajectory(source, translator, SamplingOptions(strength), Event())
 
-    def save(self, film: Trajectory, step: int) -> Path:
+    def save(self, trajectory: Trajectory, step: int) -> Path:
         """The picture after `step` steps, of full size, in a folder of its own."""
         with self._turn():
-            return self._alone(film.save, step, self._new_folder(), MAX_PIXELS)
+            return self._compute(trajectory.save, step, self._new_folder(), MAX_PIXELS)
 
-    def save_gif(self, film: Trajectory) -> Path:
+    def save_gif(self, trajectory: Trajectory) -> Path:
         """The animation of all steps, in a folder of its own."""
         with self._turn():
-            return self._alone(film.save_gif, self._new_folder())
+            return self._compute(trajectory.save_gif, self._new_folder())
 
-    def look(self, source: Path) -> None:
+    def check(self, source: Path) -> None:
         """Raises ImageError for a photo that cannot be translated."""
-        self._alone(open_image, source, max_pixels=MAX_PIXELS)
+        self._compute(open_image, source, max_pixels=MAX_PIXELS)
 
     def accepts(self, source: Path, direction: str) -> bool | None:
         """Whether the photo looks like what the direction starts from; None where its model cannot tell."""
         translator = self._translator(direction)
-        return self._alone(lambda: translator.accepts(open_image(source, max_pixels=MAX_PIXELS)))
+        return self._compute(lambda: translator.accepts(open_image(source, max_pixels=MAX_PIXELS)))
 
-    def judge(self, source: Path, direction: str) -> str:
+    def advice(self, source: Path, direction: str) -> str:
         """One sentence where the photo does not look like what the direction starts from, else nothing."""
         self._translator(direction)
         with self._turn():
             return self._advice(direction, open_image(source, max_pixels=MAX_PIXELS))
 
-    def picture(self, film: Trajectory, step: int) -> Image.Image:
+    def picture(self, trajectory: Trajectory, step: int) -> Image.Image:
         """The preview after `step` steps; 0 is the photo."""
-        return self._alone(film.picture, step)
+        return self._compute(trajectory.picture, step)
 
-    def changed(self, film: Trajectory) -> Image.Image:
+    def heat_map(self, trajectory: Trajectory) -> Image.Image:
         """What the walk has changed so far, in colours of heat over the photo."""
-        return heat(film.frames[0].preview, self._alone(saliency, film.frames))
+        return heat(trajectory.frames[0].preview, self._compute(saliency, trajectory.frames))
 
-    def film(self, visitor: str) -> Trajectory:
+    def trajectory(self, visitor: str) -> Trajectory:
         """The visitor's latest walk. Raises ValueError where there is none or no more."""
-        film = self._films.take(visitor)
-        if film is None or not film.frames:
+        trajectory = self._cache.take(visitor)
+        if trajectory is None or not trajectory.frames:
             raise ValueError("There is no finished walk here any more. Press Translate once again.")
-        return film
+        return trajectory
 
-    def watched(self, visitor: str) -> bool:
+    def has_trajectory(self, visitor: str) -> bool:
         """Whether a walk of the visitor's is on, or can be gone back to."""
-        film = self._films.take(visitor)
-        return visitor in self._stops or bool(film and film.frames)
+        trajectory = self._cache.take(visitor)
+        return visitor in self._stops or bool(trajectory and trajectory.frames)
 
     def stop(self, visitor: str) -> None:
         """End the visitor's walk after the step that it is at."""
@@ -195,7 +199,7 @@ class TranslationService:
     def leave(self, visitor: str) -> None:
         """The visitor has closed the page."""
         self.stop(visitor)
-        self._films.drop(visitor)
+        self._cache.drop(visitor)
 
     def _new_folder(self) -> Path:
         """An empty folder whose name nobody can guess or choose; it and what is in it go after a while."""
@@ -213,8 +217,8 @@ class TranslationService:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        with self._turns.enter() as place:
-            while place.ahead(1.0):
+        with self._queue.enter() as ticket:
+            while ticket.ahead(1.0):
                 pass
             yield
 
@@ -227,36 +231,36 @@ class TranslationService:
             if self._stops.get(visitor) is stop:  # not that of a walk which the visitor began since
                 del self._stops[visitor]
 
-    def _alone(self, function: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
+    def _compute(self, function: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
         """Call in the one thread that computes: torch holds on to some 40 MB for every thread that it was used in."""
         # In the same context: a host that lends GPUs finds in it for whom it does so.
         return self._thread.submit(copy_context().run, partial(function, *arguments, **settings)).result()
 
-    def _steps(self, direction: str, photo: LoadedImage, strength: float | None) -> Iterator[Frame]:
-        frames = self._run(direction, photo, strength)
-        while (frame := self._alone(next, frames, None)) is not None:
+    def _steps(self, direction: str, photo: LoadedImage, options: SamplingOptions) -> Iterator[Frame]:
+        frames = self._run(direction, photo, options)
+        while (frame := self._compute(next, frames, None)) is not None:
             yield frame
 
     def _advice(self, direction: str, photo: LoadedImage) -> str:
         """One sentence where the photo does not look like what the direction starts from, else nothing."""
         translator = self.translators[direction]
-        if self._alone(translator.accepts, photo) is not False:
+        if self._compute(translator.accepts, photo) is not False:
             return ""
-        fitting = [t for t in self.translators.values() if self._alone(t.accepts, photo)]
+        fitting = [t for t in self.translators.values() if self._compute(t.accepts, photo)]
         words = [f"{t.config.source} to {t.config.target}" for t in fitting]
         hint = f" Perhaps {' or '.join(words)} suits it better." if words else ""
         return f"This does not look like {translator.config.source}: expect little.{hint}"
 
-    def _film(self, source: Path, translator: Translator, strength: float | None, stop: Event) -> Trajectory:
-        film = Trajectory(source, translator, strength)
-        for frame in self._steps(translator.name, open_image(source, max_pixels=MAX_PIXELS), strength):
-            film.frames.append(frame)
+    def _trajectory(self, source: Path, translator: Translator, options: SamplingOptions, stop: Event) -> Trajectory:
+        trajectory = Trajectory(source, translator, options)
+        for frame in self._steps(translator.name, open_image(source, max_pixels=MAX_PIXELS), options):
+            trajectory.frames.append(frame)
             if stop.is_set():
                 break
-        return film
+        return trajectory
 
 
-def _waiting(place: Ticket, stop: Event) -> Iterator[int]:
+def _waiting(ticket: Ticket, stop: Event) -> Iterator[int]:
     """How many are ahead, again and again, until it is one's turn or one gives up."""
-    while not stop.is_set() and (ahead := place.ahead(0.4)):
+    while not stop.is_set() and (ahead := ticket.ahead(0.4)):
         yield ahead

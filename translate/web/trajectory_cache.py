@@ -14,9 +14,9 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
+from translate.folders.files import open_source, save_result
 from translate.images.formats import can_save
-from translate.images.read import open_image
-from translate.images.write import save_image
+from translate.options import SamplingOptions
 from translate.pipeline import Translator
 from translate.trajectory import Frame, save_gif
 
@@ -26,12 +26,12 @@ class Trajectory:
     """The steps of one translation so far.
 
     source: the photo's file. It is opened again for a picture of full size: the film itself keeps only what the steps
-    changed, some 6 MB for a model of 128 px. strength: of the chain; None is the model's own. frames: in their order.
+    changed, some 6 MB for a model of 128 px. frames: in their order.
     """
 
     source: Path
     translator: Translator
-    strength: float | None = None
+    options: SamplingOptions = field(default_factory=SamplingOptions)
     frames: list[Frame] = field(default_factory=list)
 
     def picture(self, step: int) -> Image.Image:
@@ -41,7 +41,8 @@ class Trajectory:
         if step == 0:
             return Image.fromarray(self.frames[0].preview)
         frame = self.frames[step - 1]
-        return frame.onto(frame.preview)  # not frame.picture, which would keep a megabyte for every step looked at
+        # Not frame.picture, which would keep a megabyte for every step that somebody looks at.
+        return Image.fromarray(frame.apply_to(frame.preview))
 
     def save(self, step: int, folder: Path, max_pixels: int) -> Path:
         """Write the picture after `step` steps at the photo's own size, in its own form, into `folder`.
@@ -50,11 +51,11 @@ class Trajectory:
         """
         if not 0 <= step <= len(self.frames):
             raise ValueError(f"There is no step {step}; the last one is {len(self.frames)}.")
-        photo = open_image(self.source, max_pixels=max_pixels)
-        picture = self.frames[step - 1].onto(np.asarray(photo.rgb)) if step else photo.rgb
+        photo, digest = open_source(self.source, max_pixels)
+        picture = Image.fromarray(self.frames[step - 1].apply_to(np.asarray(photo.rgb))) if step else photo.rgb
         suffix = self.source.suffix.lower() if can_save(self.source) else ".png"
         target = folder / f"{safe_name(self.source)}-{self.translator.name}{suffix}"
-        return save_image(picture, target, like=photo, made=self.made(step))
+        return save_result(picture, target, photo, {**self.provenance(step), "source": digest}, source=self.source)
 
     def save_gif(self, folder: Path) -> Path:
         """Write the animation into `folder`. Raises OSError; ValueError where there are no steps."""
@@ -65,12 +66,12 @@ class Trajectory:
         save_gif(Image.fromarray(frames[0].preview), frames, target)
         return target
 
-    def made(self, step: int) -> dict[str, object]:
+    def provenance(self, step: int) -> dict[str, object]:
         """How the picture after `step` steps was made, for its metadata; steps are those taken on every level."""
         taken = [frame.level for frame in self.frames[:step]]
         levels = range(len(self.translator.config.schedule.levels))
         steps = "+".join(str(taken.count(level)) for level in levels)
-        return {**self.translator.made(strength=self.strength), "steps": steps}
+        return {**self.translator.provenance(self.options), "steps": steps}
 
     @property
     def bytes(self) -> int:
@@ -90,27 +91,27 @@ class TrajectoryCache:
     def __init__(self, room: int) -> None:
         """room: bytes that all films together may take."""
         self.room = room
-        self._films: OrderedDict[str, Trajectory] = OrderedDict()
+        self._cache: OrderedDict[str, Trajectory] = OrderedDict()
         self._lock = Lock()
 
-    def put(self, visitor: str, film: Trajectory) -> None:
+    def put(self, visitor: str, trajectory: Trajectory) -> None:
         with self._lock:
-            self._films.pop(visitor, None)
-            self._films[visitor] = film
-            while len(self._films) > 1 and sum(film.bytes for film in self._films.values()) > self.room:
-                self._films.popitem(last=False)
+            self._cache.pop(visitor, None)
+            self._cache[visitor] = trajectory
+            while len(self._cache) > 1 and sum(trajectory.bytes for trajectory in self._cache.values()) > self.room:
+                self._cache.popitem(last=False)
 
     def take(self, visitor: str) -> Trajectory | None:
         """The visitor's film, which now counts as the newest; None where there is none or no more."""
         with self._lock:
-            film = self._films.get(visitor)
-            if film is not None:
-                self._films.move_to_end(visitor)
-            return film
+            trajectory = self._cache.get(visitor)
+            if trajectory is not None:
+                self._cache.move_to_end(visitor)
+            return trajectory
 
     def drop(self, visitor: str) -> None:
         with self._lock:
-            self._films.pop(visitor, None)
+            self._cache.pop(visitor, None)
 
 
 def safe_name(path: str | os.PathLike[str]) -> str:

@@ -1,0 +1,194 @@
+"""The terminal: errors as one sentence, bars of progress, signals. Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+import typer.core
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from models.train.run_dir import Progress as Iteration
+    from translate.folders.report import Outcome
+
+FAILED, SOME_FAILED = 1, 3  # exit codes
+
+
+class OneSentenceGroup(typer.core.TyperGroup):
+    """Says what is wrong with a command in one sentence, and where to read on."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        if not options.get("standalone_mode", True):
+            return super().main(*arguments, **options)
+        try:
+            code = super().main(*arguments, **{**options, "standalone_mode": False})
+        except typer.Abort:
+            echo_err("stopped")
+            code = FAILED
+        except Exception as error:
+            # Click's errors, whose classes Typer has had in several places; without a message they have shown a page.
+            if not hasattr(error, "format_message"):
+                raise
+            if message := " ".join(error.format_message().split()).rstrip("."):
+                context = getattr(error, "ctx", None)
+                echo_err(f"error: {message}" + (f" (see {context.command_path} --help)" if context is not None else ""))
+            code = getattr(error, "exit_code", FAILED)
+        sys.exit(code or 0)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn the errors that people can do something about into one sentence and exit code 1."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail("stopped; what was finished is kept")
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+    except (ValueError, ArithmeticError) as error:  # ImageError, BadModel, Diverged and options out of range
+        fail(str(error))
+    except MemoryError:
+        fail("there is not enough memory for this; try a smaller picture or a smaller --size")
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn a ValueError into an error of usage, exit code 2."""
+    try:
+        yield
+    except ValueError as error:
+        wrong_usage(str(error))
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[signal.Signals]]:
+    """Collect Ctrl-C and SIGTERM in a list. The caller looks at it and ends in good order."""
+    received: list[signal.Signals] = []
+    previous = {
+        number: signal.signal(number, lambda number, frame: received.append(signal.Signals(number)))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def progress_bars(*columns: str) -> Progress:
+    """Bars on stderr; nothing where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        *(TextColumn(column) for column in columns),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+class BatchBars:
+    """Bars of files and of steps; and what is printed of each outcome."""
+
+    def __init__(self, bars: Progress, files: int, steps: int, dry_run: bool) -> None:
+        self._bars, self._steps, self._all_steps = bars, steps, steps * files
+        self._files = bars.add_task("files", total=files)
+        self._chain = bars.add_task("steps", total=self._all_steps, visible=not dry_run)
+
+    def step(self) -> None:
+        self._bars.advance(self._chain)
+
+    def __call__(self, outcome: Outcome) -> None:
+        if outcome.status == "planned":
+            typer.echo(f"{printable(outcome.source)} -> {printable(outcome.target or '')}")
+        for sentence in (*outcome.notes, *([outcome.reason] if outcome.reason else [])):
+            echo_err(f"{outcome.source}: {sentence}")
+        if outcome.target is not None:  # else it was never among the files to do
+            self._bars.advance(self._files)
+            if outcome.status != "done":
+                self._all_steps -= self._steps
+                self._bars.update(self._chain, total=self._all_steps)
+
+
+class TrainingBar:
+    """A bar on a terminal; elsewhere a line for every 50 iterations."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._task: Any = None
+
+    def __call__(self, progress: Iteration) -> None:
+        done = progress.iteration + 1
+        state = (
+            f"{progress.resolution} px, beta {progress.beta:.2f}, energies {progress.target_energy:+.2f} (target) "
+            f"{progress.chain_energy:+.2f} (chain), change {progress.change:.3f}"
+        )
+        if self._task is None:
+            self._task = self._bars.add_task("training", total=progress.iterations, state="")
+        self._bars.update(self._task, completed=done, state=state)
+        if not self._bars.console.is_terminal and not progress.event and progress.iteration % 50 == 0:
+            echo_err(f"{done}/{progress.iterations}: {state}")
+
+
+def advance(bars: Progress, task: Any, *_: object) -> None:
+    """One step of a bar, whatever the caller is told of it."""
+    bars.advance(task)
+
+
+def printable(name: str) -> str:
+    """A name on one line, whatever is in it."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+
+
+def echo_err(sentence: str) -> None:
+    """Print one line to stderr; characters that a terminal would obey are spelled out."""
+    typer.echo(printable(sentence), err=True)
+
+
+def fail(sentence: str) -> NoReturn:
+    """Say why and end with exit code 1."""
+    echo_err(f"error: {sentence}")
+    raise typer.Exit(FAILED)
+
+
+def exit_after(failed: int, total: int) -> None:
+    """End with exit code 1 where all failed, 3 where some did; return where none did."""
+    if failed:
+        raise typer.Exit(FAILED if failed == total else SOME_FAILED)
+
+
+def existing_files(pictures: list[Path]) -> list[Path]:
+    """The pictures that exist; ends where none does, before torch is imported, which takes seconds."""
+    missing = [path for path in pictures if not path.exists()]
+    for path in missing:
+        echo_err(f"{path.name}: there is no such file")
+    exit_after(len(missing) if len(missing) == len(pictures) else 0, len(pictures))
+    return [path for path in pictures if path not in missing]
+
+
+def wrong_usage(sentence: str) -> NoReturn:
+    """End with exit code 2."""
+    raise typer.BadParameter(sentence)
+
+
+def numbers(text: str, option: str, count: int | None = None, kind: type[int] | type[float] = int) -> list[Any]:
+    """The numbers of an option such as --steps 8,14,6. Ends with exit code 2 where the text holds others."""
+    try:
+        found = [kind(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or (count is not None and len(found) != count):
+        words = "whole numbers" if kind is int else "numbers"
+        wrong_usage(f"{option} wants {f'{count} ' if count else ''}{words} with commas between, not {text}")
+    return found
