@@ -30,6 +30,7 @@ from models.gate import SIDE, fit_probe
 from models.model import Model
 from models.names import FILE_NAME
 from models.schedule import Level
+from models.terms.perceptual import PerceptualEnergy
 from models.terms.trunk import load_trunk
 from models.train.curriculum import Curriculum, Phase, TrainingConfig
 from models.train.data import ImageArray
@@ -209,6 +210,10 @@ def train_one(o: argparse.Namespace) -> None:
     else:
         config = in_minutes(config, o.minutes - (time.monotonic() - begin) / 60, target, source, device)
     trainer = Trainer(o.out, config, target, source, names=direction.names, device=device)
+    if o.start:
+        energy = Model.load(o.start).to(torch.device(device)).energy
+        assert isinstance(energy, PerceptualEnergy)
+        trainer.start_from(energy)
 
     def report(progress: Progress) -> None:
         if progress.iteration % 20 == 0 or progress.event:
@@ -253,6 +258,7 @@ def main() -> None:
         training.add_argument("pictures", type=Path)
         if name == "one":
             training.add_argument("direction", choices=DIRECTIONS)
+            training.add_argument("--start", type=Path, help="begin with the heads of this model")
         else:
             training.add_argument("--directions", default=",".join(DIRECTIONS))
         training.add_argument("--out", type=Path, required=True)

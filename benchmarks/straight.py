@@ -24,8 +24,8 @@ from models.terms.votes import VotesConfig
 from models.train.curriculum import Curriculum, TrainingConfig
 from models.train.data import ImageArray
 from models.train.presets import things
-from models.train.run_dir import LOG, STATE, Log
-from models.train.trainer import Trainer, read_config
+from models.train.run_dir import LOG, STATE, Log, read_config
+from models.train.trainer import Trainer
 from translate import Translator
 from translate.images.training_set import read_training_folder
 from translate.metrics.evaluation import Bench

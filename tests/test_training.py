@@ -21,11 +21,12 @@ from models.sampling import follow, pyramid, rms, sample
 from models.schedule import Level, Schedule
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
+from models.terms.trunk import load_trunk
 from models.terms.votes import VotesConfig
 from models.train.curriculum import Curriculum, Phase, TrainingConfig
 from models.train.data import ImageArray
-from models.train.run_dir import Checkpoints, Progress
-from models.train.trainer import Trainer, read_config
+from models.train.run_dir import Checkpoints, Progress, read_config
+from models.train.trainer import Trainer
 from tests.helpers import tinted
 
 SCHEDULE = Schedule((Level(8, 2), Level(16, 2)))
@@ -518,6 +519,23 @@ def test_the_model_takes_more_steps_at_use_than_training_does(tmp_path: Path) ->
     assert [level.steps for level in run.model().config.schedule.levels] == [7, 9]
     trained = [level.steps for level in run.batches.schedule(1).levels]
     assert trained == [level.steps for level in THINGS.curriculum.schedule.levels]
+
+
+def test_a_run_may_start_from_the_heads_of_a_trained_energy(trained: Trainer, tmp_path: Path) -> None:
+    run = things(tmp_path)
+    assert isinstance(trained.average, PerceptualEnergy) and isinstance(run.average, PerceptualEnergy)
+    run.start_from(trained.average)
+    red = LARGE_RED.first(4, 64)
+    theirs, mine = trained.average.term(64), run.average.term(64)
+    features = run.average.trunk(red, run.average.config.taps)
+    torch.testing.assert_close(mine(red, features), theirs(red, features), rtol=0.05, atol=0.02)
+    with torch.no_grad():
+        run.energy.eval()
+        torch.testing.assert_close(run.energy.at(64)(red), run.average.at(64)(red))
+    run.train(iterations=2)
+    other = VotesConfig((32, 64), taps=(2, 10), width=9, pixel_width=4)
+    with pytest.raises(ValueError, match="another shape"):
+        things(tmp_path / "other").start_from(PerceptualEnergy(other, load_trunk()))
 
 
 def test_settings_come_back_from_the_run_folder(trained: Trainer) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
+
+POWER_ITERATIONS = 30  # that find the norm of a weight which was put in
 
 
 class VarianceGain(nn.Module):
@@ -57,3 +60,29 @@ def effective_weights(energy: nn.Module) -> dict[str, Tensor]:
             if module.bias is not None:
                 weights[f"{name}.bias"] = module.bias.detach()
     return weights
+
+
+@torch.no_grad()
+def set_effective_weights(energy: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """The inverse: weights in force -> an energy with spectral norm, whose learned gains make up for the norm.
+
+    A layer with spectral norm and no gain takes the direction of its weight alone.
+    """
+    for name, module in energy.named_modules():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        weight = weights[f"{name}.weight"]
+        if module.bias is not None:
+            module.bias.copy_(weights[f"{name}.bias"])
+        if not parametrize.is_parametrized(module):
+            module.weight.copy_(weight)
+            continue
+        steps = module.get_submodule("parametrizations.weight")
+        assert isinstance(steps, parametrize.ParametrizationList) and isinstance(steps.original, Tensor)
+        steps.original.copy_(weight)
+        module.train()
+        for _ in range(POWER_ITERATIONS):  # each look at the weight is one
+            norm = module.weight.norm()
+        for step in steps:
+            if isinstance(step, LearnedGain):
+                step.gain.mul_(weight.norm() / norm)

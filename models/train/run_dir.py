@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
 from models.atomic import whole_file, write_whole
+from models.train.curriculum import TrainingConfig, config_from_dict
 
 CONFIG, STATE, LOG, SAMPLES, CHECKPOINTS = "config.json", "state.safetensors", "log.csv", "samples", "checkpoints"
 KEPT = 3  # checkpoints, besides the best by KID
@@ -31,6 +33,17 @@ LOG_EVERY = 8  # a multiple of the penalty_every of presets, so that each row ha
 COLUMNS = (
     "iteration", "seconds", "resolution", "beta", "target_energy", "chain_energy", "penalty", "change", "kid", "event",
 )  # fmt: skip
+
+
+def read_config(run: Path) -> TrainingConfig:
+    """The settings that a run folder was started with. Raises FileNotFoundError, ValueError."""
+    path = run / CONFIG
+    if not path.exists():
+        raise FileNotFoundError(f"{run} holds no run to resume")
+    try:
+        return config_from_dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise ValueError(f"{path} holds settings that this version cannot read: {error}") from error
 
 
 @dataclass(frozen=True)

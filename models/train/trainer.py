@@ -30,7 +30,7 @@ from models.names import FILE_NAME
 from models.schedule import Schedule
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelEnergy
-from models.terms.spectral import effective_weights
+from models.terms.spectral import effective_weights, set_effective_weights
 from models.terms.statistics import StatisticsEnergy
 from models.terms.trunk import load_trunk
 from models.train.batches import Batches, LevelBatch
@@ -45,17 +45,6 @@ from models.train.state import capture, restore, without_random
 SHOWN = 8  # pictures on a sample sheet
 JUDGED = 64  # pictures that KID is measured on
 MEASURED = 6, 32  # batches of each domain, and their pictures, that features are standardised by
-
-
-def read_config(run: Path) -> TrainingConfig:
-    """The settings that a run folder was started with. Raises FileNotFoundError, ValueError."""
-    path = run / CONFIG
-    if not path.exists():
-        raise FileNotFoundError(f"{run} holds no run to resume")
-    try:
-        return config_from_dict(json.loads(path.read_text()))
-    except ValueError as error:
-        raise ValueError(f"{path} holds settings that this version cannot read: {error}") from error
 
 
 class Trainer:
@@ -150,6 +139,19 @@ class Trainer:
                     saved = time.monotonic()
         finally:
             self.save()
+
+    def start_from(self, energy: PerceptualEnergy) -> None:
+        """Begin with the heads of a trained energy: every level with those of its finest one. Before the first
+        iteration of a new run; raises ValueError where the heads have another shape."""
+        finest = effective_weights(energy.term(energy.resolutions[-1]))
+        assert isinstance(self.energy, PerceptualEnergy) and not self.iteration
+        try:
+            for resolution in self.energy.resolutions:
+                set_effective_weights(self.energy.term(resolution), finest)
+        except (KeyError, RuntimeError) as error:
+            raise ValueError("the model to start from has heads of another shape") from error
+        self.average.load_state_dict(self._effective())
+        self.guard = Guard([self.state()])
 
     # One iteration ---------------------------------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ from models.hub import CARD, HubName
 from models.model import Model, digest
 from models.names import FILE_NAME
 from models.terms.statistics import StatisticsConfig
-from models.train.run_dir import CONFIG, LOG, SAMPLES, Log
-from models.train.trainer import TrainingConfig, read_config
+from models.train.curriculum import TrainingConfig
+from models.train.run_dir import CONFIG, LOG, SAMPLES, Log, read_config
 from translate.training.datasets import RECORD
 from translate.training.fit import PAINTED, training_config
 

@@ -8,8 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from models.atomic import whole_file
-from models.train.run_dir import LOG, Log
-from models.train.trainer import read_config
+from models.train.run_dir import LOG, Log, read_config
 
 Row = Mapping[str, str]
 

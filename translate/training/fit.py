@@ -18,9 +18,9 @@ from models.train.curriculum import TrainingConfig
 from models.train.data import ImageArray
 from models.train.distributed import World, init_distributed
 from models.train.presets import denoiser, from_scratch, things
-from models.train.run_dir import STATE, Progress
+from models.train.run_dir import STATE, Progress, read_config
 from models.train.style import fit_style, style_schedule
-from models.train.trainer import Trainer, read_config
+from models.train.trainer import Trainer
 from translate.images.training_set import read_training_files
 from translate.metrics.training_kid import features_at_hand, training_kid
 from translate.pipeline import pick_device
