@@ -27,6 +27,7 @@ import torch
 from PIL import Image
 
 from models.gate import SIDE, fit_probe
+from models.memory import keep_freed_memory
 from models.model import Model
 from models.names import FILE_NAME
 from models.schedule import Level
@@ -136,24 +137,12 @@ def unpacked(pictures: Path, folder: str, size: int) -> ImageArray:
 
 
 def settings(direction: Direction, finest: int, changes: dict[str, str]) -> TrainingConfig:
-    """The preset, with longer chains and larger batches. changes: KEY=VALUE of the command line."""
+    """The preset, with larger batches. changes: KEY=VALUE of the command line."""
     config = things(finest, shapes=direction.shapes)
-    steps = {64: 24, 128: 20, 256: 10} if direction.shapes else {64: 12, 128: 16, 256: 8}
-    if "steps" in changes:
-        steps = dict(zip(steps, map(int, changes["steps"].split(",")), strict=False))
     schedule = config.curriculum.schedule
-    levels = []
-    for level in schedule.levels:
-        level = replace(level, steps=steps[level.resolution])
-        if "rms" in changes:
-            level = replace(level, step_rms=float(changes["rms"]))
-        if "smoothing" in changes:
-            level = replace(level, smoothing=float(changes["smoothing"]))
-        if "chroma" in changes:
-            level = replace(level, chroma=tuple((w, v * float(changes["chroma"])) for w, v in level.chroma))
-        if "coarse" in changes:
-            level = replace(level, luma=tuple((w * int(changes["coarse"]), v) for w, v in level.luma))
-        levels.append(level)
+    levels = schedule.levels
+    if "steps" in changes:
+        levels = tuple(replace(v, steps=n) for v, n in zip(levels, _numbers(changes["steps"]), strict=False))
     phases = tuple(
         replace(
             phase,
@@ -163,10 +152,16 @@ def settings(direction: Direction, finest: int, changes: dict[str, str]) -> Trai
         )
         for phase, level in zip(config.curriculum.phases, levels, strict=True)
     )
+    if "iterations" in changes:
+        phases = tuple(replace(p, iterations=n) for p, n in zip(phases, _numbers(changes["iterations"]), strict=True))
     return replace(
-        config, curriculum=Curriculum(replace(schedule, levels=tuple(levels)), phases), sheet_every=100, ema=0.99,
+        config, curriculum=Curriculum(replace(schedule, levels=levels), phases), sheet_every=50,
         seed=int(changes.get("seed", 0)),
     )  # fmt: skip
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 def in_minutes(
@@ -203,11 +198,7 @@ def train_one(o: argparse.Namespace) -> None:
     direction, changes = DIRECTIONS[o.direction], dict(part.split("=", 1) for part in o.set)
     config = settings(direction, o.finest, changes)
     source, target = (unpacked(o.pictures, folder, config.picture_size) for folder in direction.folders)
-    if "iterations" in changes:
-        counts = [int(part) for part in changes["iterations"].split(",")]
-        phases = tuple(replace(p, iterations=n) for p, n in zip(config.curriculum.phases, counts, strict=True))
-        config = replace(config, curriculum=replace(config.curriculum, phases=phases))
-    else:
+    if "iterations" not in changes:
         config = in_minutes(config, o.minutes - (time.monotonic() - begin) / 60, target, source, device)
     trainer = Trainer(o.out, config, target, source, names=direction.names, device=device)
     if o.start:
@@ -267,6 +258,7 @@ def main() -> None:
         training.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
         training.set_defaults(run=run)
     o = parser.parse_args()
+    keep_freed_memory()
     o.run(o)
 
 
