@@ -85,10 +85,11 @@ def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingCo
     )  # fmt: skip
     phases = tuple(Phase(_ITERATIONS[r], batch=8, learning_rate=kind.learning_rate, r1_weight=0.3) for r in resolutions)
     return TrainingConfig(
-        VotesConfig(resolutions=resolutions, seen_at=SEEN_AT),
+        VotesConfig(resolutions=resolutions, pixel_width=16, seen_at=SEEN_AT),
         Curriculum(Schedule(levels, white_point=1.05, gate=kind.gate), phases),
         seed=seed,
         white_point=1.15,
+        r1_every=2,
         sheet_every=50,
         steps_at_use=tuple(kind.steps_at_use[r] for r in resolutions),
         upsampling=Upsampling(luma=1.0, chroma=0.0, radius=5, epsilon=0.1),
