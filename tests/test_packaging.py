@@ -46,12 +46,14 @@ def test_every_package_and_module_is_listed():
     assert {path.stem for path in ROOT.glob("*.py")} - NOT_INSTALLED == set(listed["py-modules"])
 
 
-def test_weights_and_cards_are_shipped():
-    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["models"]
-    files = [path for path in (ROOT / "models").rglob("*") if path.suffix in (".safetensors", ".md")]
-    assert any(path.parent.name == "trunk" for path in files)
-    for path in files:
-        assert any(path.relative_to(ROOT / "models").match(pattern) for pattern in patterns), path
+def test_weights_cards_and_the_looks_of_the_page_are_shipped():
+    kinds = {"models": (".safetensors", ".md"), "translate": (".css", ".js")}
+    assert (ROOT / "models" / "weights" / "trunk").is_dir()
+    for package, patterns in PYPROJECT["tool"]["setuptools"]["package-data"].items():
+        files = [path for path in (ROOT / package).rglob("*") if path.suffix in kinds[package]]
+        assert len(files) >= 3
+        for path in files:
+            assert any(path.relative_to(ROOT / package).match(pattern) for pattern in patterns), path
 
 
 def test_the_package_cannot_be_uploaded_to_an_index():

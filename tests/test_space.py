@@ -131,7 +131,7 @@ print(len(trajectory.frames) > 1)
 
 def test_the_space_holds_nothing_else(assembled):
     kinds = {path.suffix for path in assembled.rglob("*") if path.is_file()}
-    assert kinds <= {".py", ".md", ".json", ".jpg", ".safetensors", ".txt", ""}
+    assert kinds <= {".py", ".css", ".js", ".md", ".json", ".jpg", ".safetensors", ".txt", ""}
     assert not list(assembled.rglob(".*"))
 
 
