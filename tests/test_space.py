@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import SpaceCard
 from packaging.requirements import Requirement
 
-from tests.fake_hub import TOKEN, FakeHub, fake_hub
+from tests.helpers.fake_hub import TOKEN, FakeHub, fake_hub
 
 ROOT = Path(__file__).parent.parent
 PUBLISH = ROOT / "space" / "publish.py"

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from translate.pipeline import Translator
     from translate.training.fit import fit
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["Translator", "fit"]
 
 
