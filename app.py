@@ -36,6 +36,7 @@ from translate.explain import energy_curve
 from translate.images.types import ImageError
 from translate.web.fifo_queue import Busy
 from translate.web.gallery import DirectionCard, direction_card, side_by_side
+from translate.web.looks import THEME, source_of, style
 from translate.web.service import KEPT, MAX_PICTURES, ChainProgress, FolderProgress, TranslationService
 from translate.web.trajectory_cache import Trajectory
 
@@ -120,19 +121,6 @@ def given(path: str | None) -> Path:
 
 
 # --- what is shown -----------------------------------------------------------
-
-
-def style(exhibits: Sequence[DirectionCard]) -> str:
-    """The looks, with a picture for each direction; only the examples of the chosen one are there to be taken."""
-    rules = [STYLE, f"#direction {{ --cards: {len(exhibits)} }}"]
-    last = 0
-    for number, shown in enumerate(exhibits, 1):
-        first, last = last + 1, last + len(shown.examples)
-        rules.append(f"#direction label:nth-of-type({number})::before {{ {shown.card} }}")
-        others = f" .gallery-item:not(:nth-child(n + {first}):nth-child(-n + {last}))" if shown.examples else ""
-        chosen = f"#direction label:nth-of-type({number}).selected"
-        rules.append(f"body:has({chosen}) #examples{others} {{ display: none !important }}")
-    return "\n".join(rules)
 
 
 def stage_name(trajectory: Trajectory, stage: int) -> str:
@@ -342,11 +330,11 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
         chosen.click(take_example, chosen, photo, **aside)
         photo.upload(look, photo, photo, **hidden)
         parts = [go, halt, says, warns, screen, walked, step, finished, changed, energies]
-        go.click(stream, [photo, direction, strength_factor], parts, js=LOOK, **hidden)
+        go.click(stream, [photo, direction, strength_factor], parts, js=source_of("scroll.js"), **hidden)
         step.input(scrub, step, [screen, energies], trigger_mode="always_last", **aside)
         for button, function, inputs in ((keep, save, [step]), (keep_film, save_film, [])):
             saved = button.click(function, inputs, parcel, **{**hidden, "show_progress": "minimal"})
-            saved.success(None, parcel, None, js=DOWNLOAD, api_visibility="private")
+            saved.success(None, parcel, None, js=source_of("download.js"), api_visibility="private")
         many = [go_many, halt_many, says_many, gallery, archive]
         go_many.click(stream_many, [photos, direction], many, **hidden)
         for button in (halt, halt_many):
@@ -414,114 +402,6 @@ def serve(port: int | None = None, models: Sequence[str] = ()) -> None:
         print(f"The page is at {address}", flush=True)
         page.block_thread()  # returns when it is interrupted
 
-
-# --- looks -------------------------------------------------------------------
-
-THEME = gr.themes.Soft(
-    primary_hue="orange",
-    secondary_hue="orange",
-    neutral_hue="stone",
-    radius_size="lg",
-    font=["system-ui", "sans-serif"],
-    font_mono=["ui-monospace", "monospace"],
-).set(  # white on the theme's own orange, and its grey on white, are too faint to read
-    button_primary_background_fill="*primary_700",
-    button_primary_background_fill_hover="*primary_800",
-    button_primary_background_fill_dark="*primary_700",
-    button_primary_background_fill_hover_dark="*primary_600",
-    body_background_fill="*neutral_100",
-    body_text_color_subdued="*neutral_600",
-    body_text_color_subdued_dark="*neutral_300",
-    block_title_background_fill="none",
-    block_title_background_fill_dark="none",
-    block_title_text_color="*body_text_color",
-    block_title_text_color_dark="*body_text_color",
-    block_title_padding="0",
-    block_label_background_fill="*background_fill_primary",
-    block_label_background_fill_dark="*neutral_800",
-    checkbox_label_background_fill_selected="*primary_700",
-    checkbox_label_background_fill_selected_dark="*primary_700",
-    block_label_text_color="*body_text_color",
-    block_label_text_color_dark="*body_text_color",
-)
-STYLE = """
-.gradio-container {
-    max-width: 1200px !important; width: 100%; margin: auto !important; --curve: var(--primary-500);
-    overflow: clip !important; /* hidden would keep the buttons from sticking */
-}
-.gradio-container > .main { padding: 16px clamp(16px, 4vw, 32px) !important; }
-#top { gap: 12px 32px; align-items: center; }
-#intro { flex: 1 1 380px !important; }
-#intro h1 { font-size: clamp(1.6rem, 6.6vw, 2.1rem); line-height: 1.15; letter-spacing: -.03em; margin: 0 0 .4rem; }
-#intro p { font-size: 1.1rem; color: var(--body-text-color-subdued); }
-.later { display: none !important; }
-#direction, .form:has(> #direction) {
-    background: none; border: none; box-shadow: none; padding: 0; overflow: visible !important;
-}
-.form:has(> #direction) { flex: 0 1 auto !important; }
-#direction .wrap { display: grid; grid-template-columns: repeat(var(--cards), minmax(0, 220px)); gap: 10px;
-    justify-content: end; }
-#direction label {
-    display: grid; grid-template-columns: 96px 1fr; align-items: center; gap: 10px; padding: 6px; line-height: 1.25;
-    border: 3px solid transparent; border-radius: 14px; background: var(--block-background-fill);
-    color: var(--body-text-color);
-}
-#direction label::before {
-    content: ""; display: grid; place-items: center; aspect-ratio: 3 / 2; border-radius: 8px; overflow: hidden;
-    background-size: cover; background-color: var(--primary-100); color: black; white-space: nowrap;
-    font: 1.5rem "Apple Color Emoji", "Segoe UI Emoji", "Noto Color Emoji", sans-serif; /* no outlines */
-}
-#direction label.selected { border-color: var(--primary-500); font-weight: 600; }
-#direction label:focus-within { outline: 3px solid var(--primary-300); outline-offset: 1px; }
-#direction input { position: absolute; opacity: 0; }
-#direction label span { margin: 0; }
-#photo img::after { /* drawn only where the browser cannot show the photo, as with TIFF */
-    content: "Your browser cannot show this kind of picture, but we can read it."; position: absolute; inset: 0;
-    display: grid; place-items: center; padding: 40px; text-align: center; background: var(--block-background-fill);
-}
-#examples .label svg { display: none; }
-#examples > .gallery { display: grid; grid-template-columns: repeat(3, 1fr); gap: 8px; }
-#examples .gallery-item img, #examples .gallery-item .container {
-    width: 100%; height: auto; aspect-ratio: 3 / 2; max-width: none; object-fit: cover; border-radius: 8px;
-}
-#screen:not(:has(img)) { display: none; }
-#gallery .grid-wrap { min-height: 0; max-height: none; }
-#halt:disabled, #halt-many:disabled { display: none; }
-.buttons { position: sticky; bottom: 0; z-index: 60; padding: 8px 0; background: var(--body-background-fill); }
-#says { font-size: 1.1rem; min-height: 1.7rem; scroll-margin-top: 12px; }
-#warns:not(:has(p)) { display: none; }
-#warns { border-left: 4px solid var(--primary-500); padding: 2px 14px; }
-#step input[type=range]::-webkit-slider-thumb { border: 3px solid var(--primary-600); }
-#step input[type=number] { border: 1px solid var(--border-color-primary); }
-#energies h4 { margin: 0 0 4px; }
-#energies svg { width: 100%; height: auto; }
-#energies p { color: var(--body-text-color-subdued); font-size: .9rem; margin: 0; }
-.icon-button-wrapper:not(:has(button)), footer .divider { display: none !important; }
-@media (max-width: 700px) { /* a phone: room for pictures, and the buttons under the thumb */
-    .tabs { padding-bottom: 64px; }
-    #direction .wrap { grid-template-columns: 1fr 1fr; }
-    #intro p { font-size: 1rem; }
-    #direction label { grid-template-columns: 64px 1fr; gap: 8px; font-size: .9rem; }
-    #direction label::before { font-size: 1rem; }
-    .buttons { position: fixed; left: 0; right: 0; padding: 10px 16px; box-shadow: 0 -2px 12px rgb(0 0 0 / .15); }
-    #keep-picture, #keep-film { font-size: .95rem; padding-inline: 4px; min-height: 44px; }
-    #gallery .grid-container { grid-template-columns: 1fr 1fr; }
-}
-"""
-LOOK = """(...inputs) => {
-    const phone = window.innerWidth < 700;
-    if (phone) document.querySelector("#result").style.minHeight = "80vh"; // so that it can be scrolled to the top
-    document.querySelector("#says").scrollIntoView({ block: phone ? "start" : "nearest" });
-    return inputs;
-}"""
-DOWNLOAD = """(file) => {
-    const link = document.createElement("a");
-    link.href = file.url;
-    link.download = file.orig_name || "";
-    document.body.append(link);
-    link.click();
-    link.remove();
-}"""
 
 if __name__ == "__main__":
     try:

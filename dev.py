@@ -1,7 +1,7 @@
 """From a fresh checkout to a result, with Python and nothing else:
 
 python3 dev.py demo [PHOTO...] [-m MODEL]    translate the sample pictures, or photos of one's own
-python3 dev.py test [pytest arguments]       ruff, mypy and pytest
+python3 dev.py test [pytest arguments]       ruff (rules and format), mypy and pytest
 
 The first call makes .venv and installs the project there, at the versions of constraints.txt.
 Later calls start at once.
@@ -113,11 +113,11 @@ def samples() -> dict[str, list[Path]]:
 
 def test(pytest_arguments: Sequence[str]) -> int:
     """Run all three checks even if one fails; the exit status is that of the first that failed."""
-    checks = [["ruff", "check", "."], ["mypy"], ["pytest", *pytest_arguments]]
+    checks = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["pytest", *pytest_arguments]]
     statuses = {}
     for check in checks:
         say(" ".join(check))
-        statuses[check[0]] = run([PYTHON, "-m", *check], cwd=ROOT)
+        statuses[" ".join(check[:2])] = run([PYTHON, "-m", *check], cwd=ROOT)
     failed = ", ".join(name for name, status in statuses.items() if status != 0)
     say(f"Failed: {failed}." if failed else "All checks passed.")
     return first_failure(statuses.values())

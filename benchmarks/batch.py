@@ -149,7 +149,7 @@ def kill(work: Path, count: int) -> bool:
 
 def bad(work: Path, count: int) -> bool:
     """Among 500 pictures ten bad ones."""
-    from tests.test_batch import bad_files
+    from tests.helpers.folders import bad_files
 
     mixed_folder(work / "source", count - 10, [(96, 96), (128, 96)])
     names = bad_files(work / "source")
@@ -192,7 +192,7 @@ def memory(work: Path, count: int) -> bool:
 
 def large(work: Path, count: int) -> bool:
     """24 and 100 megapixels, sRGB and Display P3, JPEG and PNG, each alone; then three of 24 in one folder."""
-    from tests.test_pictures import rgb_profile
+    from tests.helpers.image_files import rgb_profile
 
     sample = Image.open(ROOT / "samples" / "apples_on_table.jpg").convert("RGB")
     fine = True

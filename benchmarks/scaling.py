@@ -37,7 +37,7 @@ WORKER = b"ray::MapWorker"
 
 def same(work: Path, count: int) -> bool:
     """Both commands, one after the other, on the same folder; reports without their seconds."""
-    from tests.test_batch import bad_files
+    from tests.helpers.folders import bad_files
 
     mixed_folder(work / "source", count - 10)
     bad = bad_files(work / "source")

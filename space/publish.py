@@ -19,7 +19,7 @@ PARTS = (
     "app.py", "LICENSE", "NOTICE",
     "models/**/*.py",
     "models/weights/*.safetensors", "models/weights/trunk/*", "models/cards/*.md",
-    "translate/**/*.py", "samples/*.jpg", "samples/README.md",
+    "translate/**/*.py", "translate/web/*.css", "translate/web/*.js", "samples/*.jpg", "samples/README.md",
 )  # fmt: skip
 OWN = ("README.md", "requirements.txt")
 

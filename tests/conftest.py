@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,3 +159,14 @@ def _squares(color: tuple[int, int, int], side: int, count: int = 4) -> torch.Te
 
 def _finished(energy: torch.nn.Module, config: ModelConfig, probe: torch.nn.Module | None = None) -> Model:
     return Model(energy.eval().requires_grad_(False), config, probe)  # type: ignore[arg-type]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was not tested here, and for want of what: a green run that skipped half is no proof."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+        terminalreporter.section("not tested here")
+        for reason, count in reasons.most_common():
+            terminalreporter.line(f"{count:4d}  {reason}")
+        terminalreporter.line(f"{len(skipped):4d}  in all")

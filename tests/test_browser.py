@@ -17,7 +17,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 import app  # noqa: E402
 from models import registry  # noqa: E402
-from tests.test_showcase import more_weights  # noqa: E402
+from tests.helpers.weights import more_weights  # noqa: E402
 from translate.pipeline import Translator  # noqa: E402
 
 SAMPLES = Path(__file__).parent.parent / "samples"

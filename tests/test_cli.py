@@ -19,6 +19,7 @@ from PIL import Image, ImageSequence
 from typer.testing import CliRunner, Result
 
 from cli import app
+from translate import __version__
 from translate.images.metadata import read_provenance
 
 CPU = ("--device", "cpu")
@@ -491,4 +492,4 @@ def test_help_comes_quickly_and_brings_no_torch() -> None:
 
 
 def test_version() -> None:
-    assert run("--version").stdout == "cf-translate 0.2.0\n"
+    assert run("--version").stdout == f"cf-translate {__version__}\n"

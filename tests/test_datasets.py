@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from models.hub import HubError
-from tests.fake_hub import FakeHub, fake_hub, point_client
+from tests.helpers.fake_hub import FakeHub, fake_hub, point_client
 from translate.images.training_set import read_training_files
 from translate.images.types import ImageError
 from translate.training.datasets import Dataset, open_dataset

@@ -18,7 +18,7 @@ from models.hub import HubError, cached, commit_of, fetch, parse_name, pull, pul
 from models.model import digest
 from models.names import FILE_NAME
 from models.registry import card, locate
-from tests.fake_hub import TOKEN, FakeHub, fake_hub, point_client
+from tests.helpers.fake_hub import TOKEN, FakeHub, fake_hub, point_client
 
 NAME = parse_name("me/mine")
 

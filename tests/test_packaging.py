@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -46,12 +47,51 @@ def test_every_package_and_module_is_listed():
     assert {path.stem for path in ROOT.glob("*.py")} - NOT_INSTALLED == set(listed["py-modules"])
 
 
-def test_weights_and_cards_are_shipped():
-    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["models"]
-    files = [path for path in (ROOT / "models").rglob("*") if path.suffix in (".safetensors", ".md")]
-    assert any(path.parent.name == "trunk" for path in files)
-    for path in files:
-        assert any(path.relative_to(ROOT / "models").match(pattern) for pattern in patterns), path
+def test_the_tree_of_the_readme_has_a_line_for_every_module():
+    tree = (
+        (ROOT / "README.md").read_text(encoding="utf-8").partition("    models/  ")[2].partition("    benchmarks/")[0]
+    )
+    models, _, translate = tree.partition("    translate/")
+    for package, text in (("models", models), ("translate", translate)):
+        files = {path.relative_to(ROOT / package).as_posix() for path in (ROOT / package).rglob("*.py")}
+        listed = re.findall(r"^      (\S+\.py) ", text, re.MULTILINE)
+        assert sorted(listed) == sorted(name for name in files if not name.endswith("__init__.py"))
+
+
+def test_no_module_imports_itself_through_others_and_no_arrow_goes_back():
+    """cli, app -> translate -> models: what is imported only for annotations does not count."""
+    arrows: dict[str, set[str]] = {}
+    for path in [*ROOT.glob("*.py"), *(ROOT / "translate").rglob("*.py"), *(ROOT / "models").rglob("*.py")]:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        arrows[name] = imported(ast.parse(path.read_text(encoding="utf-8")))
+    arrows = {name: {one for one in found if one in arrows} for name, found in arrows.items()}
+    assert not [(a, b) for a in arrows for b in arrows[a] if a.startswith("models") and not b.startswith("models")]
+    assert not [(a, b) for a in arrows for b in arrows[a] if a.startswith("translate") and b in ("cli", "app")]
+    TopologicalSorter(arrows).prepare()  # raises CycleError, which names the circle
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The modules that code imports, at the top or later."""
+    found: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        found |= imported(node)
+    return found
+
+
+def test_weights_cards_and_the_looks_of_the_page_are_shipped():
+    kinds = {"models": (".safetensors", ".md"), "translate": (".css", ".js")}
+    assert (ROOT / "models" / "weights" / "trunk").is_dir()
+    for package, patterns in PYPROJECT["tool"]["setuptools"]["package-data"].items():
+        files = [path for path in (ROOT / package).rglob("*") if path.suffix in kinds[package]]
+        assert len(files) >= 3
+        for path in files:
+            assert any(path.relative_to(ROOT / package).match(pattern) for pattern in patterns), path
 
 
 def test_the_package_cannot_be_uploaded_to_an_index():

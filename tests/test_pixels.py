@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from models.terms.pixels import Expand, PixelConfig, PixelEnergy
-from models.terms.spectral import effective_weights
+from models.terms.spectral import VarianceGain, effective_weights
 
 CONFIG = PixelConfig(coarsest=16, finest=64, width=8, max_width=16)
 
@@ -89,15 +89,23 @@ def test_effective_weights_are_those_of_the_network_and_bounded_by_spectral_norm
 
 def test_gains_keep_activations_alive_through_the_whole_network() -> None:
     """Normal inputs: the features before the projection keep a spread near 1, whatever the depth."""
-    torch.manual_seed(2)
-    normed = PixelEnergy(PixelConfig(coarsest=16, finest=64)).spectral_normalised()
-    x = torch.randn(16, 3, 64, 64)
-    for _ in range(20):
-        normed.train()(x)
-    seen = []
-    normed.head.register_forward_hook(lambda module, inputs, output: seen.append(output.std().item()))
-    normed.eval()(x)
-    assert 0.2 < seen[0] < 2
+
+    def spread(gains: bool) -> float:
+        torch.manual_seed(2)
+        normed = PixelEnergy(PixelConfig(coarsest=16, finest=64)).spectral_normalised()
+        for module in normed.modules():
+            if isinstance(module, VarianceGain) and not gains:
+                module.gain = 1.0
+        x = torch.randn(16, 3, 64, 64)
+        for _ in range(20):
+            normed.train()(x)
+        seen: list[float] = []
+        normed.head.register_forward_hook(lambda module, inputs, output: seen.append(output.std().item()))
+        normed.eval()(x)
+        return seen[0]
+
+    assert 0.2 < spread(gains=True) < 2
+    assert spread(gains=False) < 0.1
 
 
 def test_what_it_reads_are_the_pictures(energy: PixelEnergy) -> None:

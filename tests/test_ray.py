@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from tests.test_batch import FAST, ROOT, bad_files, digests, draw, start, statuses, wait_for
+from tests.helpers.folders import FAST, ROOT, bad_files, digests, draw, start, statuses, wait_for
 from translate import Translator
 from translate.folders import ray as ray_engine
 from translate.folders import run as batch

@@ -18,8 +18,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from huggingface_hub import HfFileSystem
 
-from tests.fake_hub import fake_hub, point_client
-from tests.test_batch import FAST, command, digests, draw, statuses
+from tests.helpers.fake_hub import fake_hub, point_client
+from tests.helpers.folders import FAST, command, digests, draw, statuses
 from translate import Translator
 from translate.folders import buckets, remote
 from translate.folders.plan import Item, Plan, make_plan

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from cli import app
 from models.model import digest
 from models.names import FILE_NAME
-from tests.fake_hub import FakeHub, fake_hub, point_client
+from tests.helpers.fake_hub import FakeHub, fake_hub, point_client
 from translate.training.cards import CURVES, FIGURES, SHEET, write_card
 
 ROW = {"kid_x100": 12.345, "rate": 0.5, "content": None, "white": 1.25, "n": 7}

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 import app
 from models import registry
-from models.model import Model
+from tests.helpers.weights import more_weights
 from translate.web.gallery import DirectionCard, direction_card, kind, side_by_side
 from translate.web.service import TranslationService
-
-COMING = {"cat2dog": ("cats", "dogs"), "dog2cat": ("wolves", "cats"), "photo2vangogh": ("photos", "Van Gogh")}
-
-
-def more_weights(folder: Path) -> Path:
-    """A folder like models/weights: the shipped ones, and one of them under the names of others."""
-    for path in registry.SHIPPED.glob("*.safetensors"):
-        shutil.copy(path, folder)
-    model = Model.load(registry.SHIPPED / "apple2orange.safetensors")
-    for name, (source, target) in COMING.items():
-        config = replace(model.config, source=source, target=target)
-        replace(model, config=config, probe=None).save(folder / f"{name}.safetensors")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import SpaceCard
 from packaging.requirements import Requirement
 
-from tests.fake_hub import TOKEN, FakeHub, fake_hub
+from tests.helpers.fake_hub import TOKEN, FakeHub, fake_hub
 
 ROOT = Path(__file__).parent.parent
 PUBLISH = ROOT / "space" / "publish.py"
@@ -131,7 +131,7 @@ print(len(trajectory.frames) > 1)
 
 def test_the_space_holds_nothing_else(assembled):
     kinds = {path.suffix for path in assembled.rglob("*") if path.is_file()}
-    assert kinds <= {".py", ".md", ".json", ".jpg", ".safetensors", ".txt", ""}
+    assert kinds <= {".py", ".css", ".js", ".md", ".json", ".jpg", ".safetensors", ".txt", ""}
     assert not list(assembled.rglob(".*"))
 
 

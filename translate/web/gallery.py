@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -22,15 +23,22 @@ CARD, SHOWN = 240, 720  # px, longer sides: of the picture to choose a direction
 class DirectionCard:
     """A direction as it presents itself.
 
-    label: from what to what. examples: photos to try. shown: one of them, before and after. card: the same, small, as
-    CSS for a ::before. The last two do without a picture where there is no example.
+    label: from what to what. examples: photos to try. card: the first of them before and after, small, as CSS for a
+    ::before; signs for the two domains where there is no example.
     """
 
     name: str
     label: str
     examples: tuple[Path, ...]
-    shown: tuple[Image.Image, Image.Image] | None
     card: str
+    translator: Translator = field(repr=False)
+
+    @cached_property
+    def shown(self) -> tuple[Image.Image, Image.Image] | None:
+        """An example before and after, large; made when it is first asked for. None where there is no example."""
+        if not self.examples:
+            return None
+        return before_and_after(self.translator, self.examples[min(1, len(self.examples) - 1)], SHOWN)
 
 
 def direction_card(
@@ -39,12 +47,10 @@ def direction_card(
     """samples: a folder of pictures whose names begin with their kind. borrowed: for other kinds, where it is there."""
     source, target = translator.config.source or translator.name, translator.config.target
     found = _photos(kind(source), samples, borrowed)
-    examples = [path for path in found if not service.advice(path, translator.name)]
-    return DirectionCard(
-        translator.name, f"{source[:1].upper()}{source[1:]} → {target}", tuple(examples),
-        before_and_after(translator, examples[min(1, len(examples) - 1)], SHOWN) if examples else None,
-        _split(*before_and_after(translator, examples[0], CARD)) if examples else _words(source, target),
-    )  # fmt: skip
+    examples = tuple(path for path in found if not service.advice(path, translator.name))
+    card = _split(*before_and_after(translator, examples[0], CARD)) if examples else _words(source, target)
+    label = f"{source[:1].upper()}{source[1:]} → {target}"
+    return DirectionCard(translator.name, label, examples, card, translator)
 
 
 def kind(domain: str) -> str:
