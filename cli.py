@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from models.memory import keep_freed_memory
 from translate.console import (
     BatchBars,
     OneSentenceGroup,
@@ -86,6 +87,7 @@ def main(
     3 some pictures failed."""
     # Read when torch comes. Threads that spin while they wait cost half of the speed as soon as cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    keep_freed_memory()
 
 
 @app.command()
