@@ -46,6 +46,21 @@ def test_every_package_and_module_is_listed():
     assert {path.stem for path in ROOT.glob("*.py")} - NOT_INSTALLED == set(listed["py-modules"])
 
 
+def test_the_voting_page_is_shipped():
+    for file in PYPROJECT["tool"]["setuptools"]["package-data"]["translate"]:
+        assert (ROOT / "translate" / file).is_file()
+
+
+def test_the_extra_evaluate_is_what_measuring_asks_for():
+    from translate.metrics.extra import MODULES
+
+    asked = {canonicalize_name(name) for name in MODULES.values()}
+    declared = {
+        canonicalize_name(Requirement(line).name) for line in PYPROJECT["project"]["optional-dependencies"]["evaluate"]
+    }
+    assert asked == declared
+
+
 def test_weights_and_cards_are_shipped():
     patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["models"]
     files = [path for path in (ROOT / "models").rglob("*") if path.suffix in (".safetensors", ".md")]
