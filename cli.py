@@ -286,44 +286,107 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, arg("A shipped name, a file, a run folder, or owner/name on the Hub.")],
-    source: Annotated[Path, opt("Test pictures to translate.")],
-    target: Annotated[Path, opt("Test pictures of the target domain.")],
+    source: Annotated[Path, opt("Test pictures to translate.", show_default=False)],
+    target: Annotated[Path, opt("Test pictures of the target domain.", show_default=False)],
+    model: Annotated[str | None, arg("A shipped name, a file, a run folder, or owner/name on the Hub.")] = None,
     train_source: Annotated[OptionalPath, opt("For the rate's classifier; default: trainA beside testA.")] = None,
     train_target: Annotated[OptionalPath, opt("For the rate's classifier; default: trainB beside testB.")] = None,
-    translated: Annotated[OptionalPath, opt("Another tool's results for the sources, under the same names.")] = None,
+    translated: Annotated[
+        list[Path] | None, opt("Any program's results, named after the sources; may be repeated.")
+    ] = None,
     strengths: Annotated[str | None, opt("A curve: strengths with commas between, such as 0.5,1,1.5,2.")] = None,
+    network: Annotated[
+        list[str] | None,
+        opt("inception, efficientnet-lite2, squeezenet; may be repeated. Default: all that can be had."),
+    ] = None,
     features: Annotated[OptionalPath, opt("SqueezeNet 1.1 features (.npz). Default: torchvision's weights.")] = None,
     size: Annotated[int, opt("Side of the pictures that are compared, in pixels.", min=64, max=1024)] = 256,
+    sheets: Annotated[OptionalPath, opt("A folder for sheets of the best, middle and worst pictures.")] = None,
     device: Device = "auto",
     as_json: Json = False,
+    as_csv: Annotated[bool, opt("The figures as CSV on stdout.", "--csv")] = False,
 ) -> None:
-    """Measure a model: realism, domain rate, content, white change; beside untouched and recoloured pictures."""
+    """Measure a model or any program's results, beside untouched and recoloured pictures.
+
+    Realism, domain rate, content and white change. Needs the extra evaluate."""
+    if as_json and as_csv:
+        wrong_usage("--json and --csv do not go together")
+    if model is None and not translated:
+        wrong_usage("give a model, or results with --translated")
     with user_errors():
-        from translate.images.training_set import list_images
+        from translate.metrics.extra import require
 
+        require("evaluate")
         curve = numbers(strengths, "--strengths", kind=float) if strengths else [None]
-        for folder in (source, target, train_source, train_target, translated):
-            if folder is not None:
-                list_images(folder)  # says what is wrong with it
-        _locate(model)
+        if model is not None:
+            _locate(model)
 
-        from translate.metrics.evaluation import evaluate_folders, table
+        from translate.metrics.folders import Folders
 
-        translator = _load(model, device)
+        folders = Folders(source, target, train_source, train_target, translated or ())
+
+        from translate.metrics import evaluation, extremes, tables
+
+        translator = None if model is None else _load(model, device)
         for strength in curve:
-            translator.check(strength=strength)
+            if translator is not None:
+                translator.check(strength=strength)
         with progress_bars() as bars:
-            report = evaluate_folders(
-                translator, source, target, train_source, train_target, translated=translated, strengths=curve,
-                features=features, size=size, bars=bars, say=echo_err,
+            report = evaluation.evaluate(
+                folders, translator, strengths=curve, networks=network, features=features, size=size, bars=bars,
+                say=echo_err, keep=None if sheets is None else extremes.keeper(sheets),
             )  # fmt: skip
         if as_json:
             typer.echo(json.dumps(report.as_dict()))
+        elif as_csv:
+            typer.echo(report.as_csv(), nl=False)
         else:
             from rich.console import Console
 
-            Console().print(table(report))
+            Console().print(tables.table(report))
+
+
+@app.command()
+def panel(
+    a: Annotated[OptionalPath, arg("A folder of results.")] = None,
+    b: Annotated[OptionalPath, arg("Another one.")] = None,
+    sources: Annotated[OptionalPath, opt("What both were made from; files are matched by name.")] = None,
+    votes: Annotated[Path, opt("The panel's folder: its key and everybody's votes.")] = Path("panel"),
+    voter: Annotated[str, opt("Who votes; each voter has a file.")] = "me",
+    rows: Annotated[int | None, opt("At most so many rows. Default: all.", min=1)] = None,
+    seed: Annotated[int, opt("Of the order and the sides.", min=0)] = 0,
+    port: Annotated[int, opt("Where the page answers; 0: a free one.", min=0, max=65535)] = 0,
+    sheets: Annotated[OptionalPath, opt("No page: write blind sheets, their key and a form into this folder.")] = None,
+    tally: Annotated[OptionalPath, opt("No page: count the votes in this panel's folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Vote blind between two folders of results, on a page of this machine. Needs the extra evaluate."""
+    if tally is not None and (a is not None or sheets is not None):
+        wrong_usage("--tally takes the panel's folder alone")
+    if tally is None and (a is None or b is None or sources is None):
+        wrong_usage("give two folders of results, and --sources")
+    with user_errors():
+        from translate.metrics.extra import require
+
+        require("panel")
+
+        from translate.panel.page import vote
+        from translate.panel.rows import Panel
+        from translate.panel.sheets import write_sheets
+        from translate.panel.tally import tally_folder
+
+        counted = None
+        if tally is not None:
+            counted = tally_folder(tally)
+        elif a is not None and b is not None and sources is not None:
+            opened = Panel.open(sheets or votes, a, b, sources, seed=seed, most=rows, say=echo_err)
+            if sheets is not None:
+                typer.echo("\n".join(map(str, write_sheets(opened, sheets))))
+            else:
+                with stop_signals() as stopped:
+                    counted = vote(opened, votes, voter, port=port, say=echo_err, stop=lambda: bool(stopped))
+        if counted is not None:
+            typer.echo(json.dumps(counted.as_dict()) if as_json else "\n".join(counted.sentences()))
 
 
 AnyModel = Annotated[str, arg("A shipped name, a file, a run folder, or owner/name on the Hub.")]

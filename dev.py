@@ -76,7 +76,7 @@ def install() -> None:
     if STAMP.is_file():
         STAMP.write_text(UNFINISHED, encoding="utf-8")
     pip: list[str | Path] = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install"]
-    if run([*pip, "-c", ROOT / "constraints.txt", "-e", f"{ROOT}[test]"]) != 0:
+    if run([*pip, "-c", ROOT / "constraints.txt", "-e", f"{ROOT}[evaluate,test]"]) != 0:
         STAMP.unlink(missing_ok=True)
         raise SetupError(
             "pip could not install the packages; its reason stands above. It needs the network and 10 GB "

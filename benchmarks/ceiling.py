@@ -1,6 +1,6 @@
 """What a translation that is perfect, but made at so many pixels and no finer, would be worth:
 
-python -m benchmarks.ceiling --source testA --target testB [--sizes 16,32,64,128] [--count 60] [--features FILE]
+python -m benchmarks.ceiling --source testA --target testB [--sizes 16,32,64,128] [--network NAME] [--features FILE]
 
 In the place of a chain's end stand pictures of the target domain itself, from the training folder beside the target's,
 reduced to each size: nothing that a chain makes there can be more like the domain. Then, as after a chain, the source
@@ -22,8 +22,10 @@ from rich.table import Table
 from torch import Tensor
 
 from models.config import Upsampling
-from translate.metrics.evaluation import Bench, read_folder, training_twin
-from translate.metrics.features import SqueezeFeatures, as_tensor, nearby_features
+from translate.metrics.evaluation import open_bench
+from translate.metrics.folders import Folders, training_twin
+from translate.metrics.networks import NAMES, as_tensor
+from translate.metrics.pairs import by_name, squares
 from translate.upsample import guided_upsample
 
 SIDE = 256
@@ -59,26 +61,27 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--target", type=Path, required=True)
     parser.add_argument("--sizes", default="16,32,64,128")
-    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--network", choices=NAMES, default="efficientnet-lite2")
     parser.add_argument("--features", type=Path)
     options = parser.parse_args()
 
     if (training := training_twin(options.target)) is None:
         parser.error("the target's folder must be named testX, and have a folder trainX beside it")
-    features = SqueezeFeatures.load(options.features or nearby_features())
-    bench = Bench.of_folders(options.source, options.target, features, say=print)
-    donors = list(read_folder(training, SIDE, print).values())
-    sources = bench.sources[: options.count]
-    pairs = list(zip(sources, cycle(donors), strict=False))
+    bench, _, _ = open_bench(
+        Folders(options.source, options.target), [options.network], options.features, size=SIDE, say=print
+    )
+    donors = list(squares(by_name(training), SIDE, print).values())
+    pairs = list(zip(bench.sources, cycle(donors), strict=False))
 
     table = Table("size", "way", "KID x100", "rate", "content")
 
     def add(size: str, way: str, outputs: Sequence[Image.Image]) -> None:
-        figures = bench.measure(outputs, sources)
+        figures = bench.measure(outputs)
+        judged = figures.networks[options.network]
         content = "-" if figures.content is None else f"{figures.content:.3f}"
-        table.add_row(size, way, f"{figures.kid_x100:.1f}", f"{figures.rate:.2f}", content)
+        table.add_row(size, way, f"{judged.kid_x100:.1f}", f"{judged.rate.share:.2f}", content)
 
-    add("-", "untouched", sources)
+    add("-", "untouched", bench.sources)
     for size in map(int, options.sizes.split(",")):
         for way, make in WAYS.items():
             add(f"{size} px", way, [make(source, donor, size) for source, donor in pairs])

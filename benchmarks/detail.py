@@ -1,6 +1,6 @@
 """The detail transfer against plain enlargement of the change, on the same chains:
 
-python benchmarks/detail.py --source testA --target testB [--model apple2orange] [--features FILE]
+python benchmarks/detail.py --source testA --target testB [--model apple2orange] [--network NAME] [--features FILE]
 
 Realism, rate and content as in `cf-translate evaluate`; and, on the project's own samples at 1024 px:
 
@@ -24,8 +24,10 @@ from torch.nn import functional as F
 
 from models.config import Upsampling
 from translate import Translator
-from translate.metrics.evaluation import WHITE, Bench
-from translate.metrics.features import SqueezeFeatures, nearby_features
+from translate.metrics.distances import WHITE
+from translate.metrics.evaluation import open_bench
+from translate.metrics.folders import Folders
+from translate.metrics.networks import NAMES
 from translate.upsample import guided_upsample
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
@@ -76,22 +78,24 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--target", type=Path, required=True)
     parser.add_argument("--model", default="apple2orange")
+    parser.add_argument("--network", choices=NAMES, default="efficientnet-lite2")
     parser.add_argument("--features", type=Path)
     options = parser.parse_args()
     translator = Translator.load(options.model, "cpu")
-    features = SqueezeFeatures.load(options.features or nearby_features())
-    bench = Bench.of_folders(options.source, options.target, features, say=print)
+    bench, _, _ = open_bench(Folders(options.source, options.target), [options.network], options.features, say=print)
     made = list(translations(translator, bench.sources))
     samples = [Image.open(path).convert("RGB").resize((1024, 768)) for path in sorted(SAMPLES.glob("apple*.jpg"))]
     results = list(translations(translator, samples))
     table = Table("change carried by", "KID x100", "rate", "content", "white change", "sharpness", "bleeding")
     for name in TRANSFERS:
         figures = bench.measure([picture[name] for picture in made])
+        judged = figures.networks[options.network]
         pairs = [(sample, result[name]) for sample, result in zip(samples, results, strict=True)]
         sharp = np.mean([sharpness(*pair) for pair in pairs])
         bled = np.nanmean([bleeding(*pair) for pair in pairs])
         table.add_row(
-            name, f"{figures.kid_x100:.1f}", f"{figures.rate:.2f}", f"{figures.content:.3f}",
+            name, f"{judged.kid_x100:.1f}", f"{judged.rate.share:.2f}",
+            "-" if figures.content is None else f"{figures.content:.3f}",
             "-" if figures.white is None else f"{figures.white:.1f}", f"{sharp:.3f}", f"{bled:.2f}",
         )  # fmt: skip
     Console().print(table)

@@ -25,7 +25,8 @@ from PIL import Image, ImageFilter
 from models.energy import energy_and_grad
 from translate import Translator
 from translate.images.training_set import read_training_folder
-from translate.metrics.features import SqueezeFeatures, as_tensor, nearby_features
+from translate.metrics.networks import as_tensor
+from translate.metrics.squeezenet import Lpips
 from translate.tasks.calibration import load_stats
 from translate.tasks.restore import denoise, inpaint
 from translate.tasks.typicality import PERCENTS, distance, statistics
@@ -88,7 +89,7 @@ def denoising(translator: Translator, clean: Sequence[Pixels]) -> None:
         )
 
 
-def filling(translator: Translator, clean: Sequence[Pixels], features: SqueezeFeatures) -> None:
+def filling(translator: Translator, clean: Sequence[Pixels], lpips: Lpips) -> None:
     size = clean[0].shape[0]
     hole = np.zeros((size, size), bool)
     hole[size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = True
@@ -104,13 +105,12 @@ def filling(translator: Translator, clean: Sequence[Pixels], features: SqueezeFe
         mask = (255 * hole).astype(np.uint8)
         ways["Telea"] = lambda c: np.asarray(cv2.inpaint(c, mask, 5, cv2.INPAINT_TELEA), np.uint8)
     ways["this"] = lambda c: np.asarray(inpaint(translator, Image.fromarray(c), box).picture)
-    print("| filled by | PSNR in the hole | LPIPS-like, whole picture |\n| --- | --- | --- |")
+    print("| filled by | PSNR in the hole | LPIPS, whole picture |\n| --- | --- | --- |")
     for name, way in ways.items():
         filled = [way(c) for c in clean]
         level = np.mean([psnr(c, f, hole) for c, f in zip(clean, filled, strict=True)])
         before, after = (as_tensor([Image.fromarray(p) for p in side]) for side in (clean, filled))
-        distance = features.content_distance(before, after)
-        print(f"| {name} | {level:.2f} | {'-' if distance is None else f'{float(distance.mean()):.3f}'} |", flush=True)
+        print(f"| {name} | {level:.2f} | {float(lpips(before, after).mean()):.3f} |", flush=True)
 
 
 def auroc(inside: NDArray[np.floating], outside: NDArray[np.floating]) -> float:
@@ -187,7 +187,7 @@ def main() -> None:
     if arguments.use == "denoise":
         denoising(translator, clean)
     elif arguments.use == "inpaint":
-        filling(translator, clean, SqueezeFeatures.load(arguments.features or nearby_features()))
+        filling(translator, clean, Lpips(arguments.features))
     else:
         others = dict(part.split("=", 1) for part in arguments.other)
         outlying(

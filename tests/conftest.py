@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +26,14 @@ from models.terms.trunk import load_trunk
 from models.terms.votes import VotesConfig
 
 SHARED = Path(__file__).parents[2] / "shared"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+)
 TRANSLATING = ("pixels", "votes", "statistics")  # the kinds of models that translate
 RED, BLUE = (180, 40, 30), (30, 40, 180)
 PROBED = 40  # pictures of each domain that the probe is fitted to
@@ -36,6 +47,20 @@ def apples2oranges() -> Path:
     if not folder.is_dir():
         pytest.skip("the real apples and oranges are not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def untrained_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A features file of the real SqueezeNet with seeded random weights, so that tests need no download."""
+    from torchvision.models import squeezenet1_1
+
+    path = tmp_path_factory.mktemp("weights") / "features.npz"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = squeezenet1_1(weights=None).features.state_dict()
+    arrays: dict[str, Any] = {f"features.{key}": value.numpy() for key, value in state.items()}
+    np.savez(path, **arrays)
+    return path
 
 
 @pytest.fixture
@@ -170,3 +195,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for reason, count in reasons.most_common():
             terminalreporter.line(f"{count:4d}  {reason}")
         terminalreporter.line(f"{len(skipped):4d}  in all")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium of this machine."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    program = os.environ.get("BROWSER_FOR_TESTS") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("there is no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        yield browser
+        browser.close()

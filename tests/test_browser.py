@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 import zipfile
 from collections.abc import Iterator
@@ -13,22 +11,14 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 
-import app  # noqa: E402
-from models import registry  # noqa: E402
-from tests.helpers.weights import more_weights  # noqa: E402
-from translate.pipeline import Translator  # noqa: E402
+import app
+from models import registry
+from tests.helpers.weights import more_weights
+from translate.pipeline import Translator
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-)
 PATIENCE = 30_000  # ms: the machine may be busy; nothing here waits that long on one that is not
 
 
@@ -51,17 +41,6 @@ def five(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         _, address, _ = page.launch(prevent_thread_lock=True, **options)
         yield address
         page.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = os.environ.get("BROWSER_FOR_TESTS") or next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip("there is no Chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(QUIET))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -424,23 +424,6 @@ def test_a_style_is_fitted_to_paintings_alone(photo: Path, tmp_path: Path) -> No
     assert "--source" in sentence(result)
 
 
-def test_evaluate_reports_the_model_beside_the_floors(tiny_model: Path, tmp_path: Path, features_file: Path) -> None:
-    source, target = (
-        folder_of_pictures(tmp_path / "red", (180, 20, 20)),
-        folder_of_pictures(tmp_path / "blue", (20, 20, 180)),
-    )
-    common = ("evaluate", tiny_model, "--source", source, "--target", target, "--device", "cpu")
-    result = run(*common, "--features", features_file, "--strengths", "0,1", "--size", 64, "--json")
-    assert result.exit_code == 0, result.output
-    rows = json.loads(result.stdout)["rows"]
-    assert {"untouched", "recolouring"} < set(rows)
-    still = next(row for name, row in rows.items() if "0" in name)
-    assert still["content"] == pytest.approx(0, abs=1e-6)
-    missing = run(*common, "--features", tmp_path / "none.npz")
-    assert missing.exit_code == 1
-    sentence(missing)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from typer.testing import CliRunner
 from cli import app
 from models.train.data import ImageArray
 from models.train.presets import things
-from models.train.run_dir import CONFIG, LOG, Log, Progress
-from translate.metrics import training_kid as kids
-from translate.metrics.features import FeaturesError
+from models.train.run_dir import CONFIG, LOG, Log, Measured, Progress
+from translate.metrics import extra, held_out
+from translate.metrics.networks import load_networks
+from translate.metrics.squeezenet import FeaturesError
 from translate.training.curves import save_curves, surviving
+from translate.training.fit import Domains, fit, training_config
 from translate.training.tensorboard_log import TensorBoardLog
 
 
@@ -43,11 +45,13 @@ def test_rows_that_a_rollback_has_undone_are_left_out() -> None:
     assert events == [112]
 
 
-@pytest.mark.parametrize("kid", [None, 70.0, float("nan")])
+@pytest.mark.parametrize(
+    "figures", [{}, {"kid": 70.0}, {"kid": 70.0, "kid_sd": 5.0, "rate": 0.5}, {"kid": float("nan")}]
+)
 @pytest.mark.parametrize("rows", [0, 1, 80])
-def test_curves_are_drawn_from_any_log(tmp_path: Path, rows: int, kid: float | None) -> None:
+def test_curves_are_drawn_from_any_log(tmp_path: Path, rows: int, figures: dict[str, float]) -> None:
     (tmp_path / CONFIG).write_text(json.dumps(asdict(things(64))))
-    whole = log(*(progress(8 * number, kid=kid) for number in range(rows)), progress(8 * rows, event="blew up"))
+    whole = log(*(progress(8 * number, **figures) for number in range(rows)), progress(8 * rows, event="blew up"))
     whole.write(tmp_path / LOG)
     path = save_curves(tmp_path)
     with Image.open(path) as picture:
@@ -96,39 +100,104 @@ def test_with_tensorboard_it_gets_figures_sheets_and_events(tmp_path: Path) -> N
     assert len(events.Tensors("event/text_summary")) == 1
 
 
-def domain(tint: tuple[int, int, int], count: int = 6) -> ImageArray:
-    noise = np.random.default_rng(0).integers(0, 60, (count, 3, 36, 36))
+def test_curves_mark_the_model_that_is_best_by_both_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.axes import Axes
+
+    marked: list[str] = []
+    monkeypatch.setattr(Axes, "annotate", lambda self, text, *a, **k: marked.append(text))
+    (tmp_path / CONFIG).write_text(json.dumps(asdict(things(64))))
+    figures = [(90.0, 0.2), (40.0, 0.1), (42.0, 0.9), (80.0, 0.5)]  # the lowest KID has the lowest rate
+    rows = [progress(8 * n, kid=kid, kid_sd=4.0, rate=rate) for n, (kid, rate) in enumerate(figures)]
+    log(*rows).write(tmp_path / LOG)
+    save_curves(tmp_path)
+    assert marked == ["42", "0.9"]
+
+
+def test_curves_of_a_log_from_before_the_rate_are_drawn(tmp_path: Path) -> None:
+    (tmp_path / CONFIG).write_text(json.dumps(asdict(things(64))))
+    older = "iteration,seconds,resolution,beta,target_energy,chain_energy,penalty,change,kid,event"
+    (tmp_path / LOG).write_text(f"{older}\n0,1,64,1,-1,-0.8,0.1,0.2,70.0,\n8,2,64,1,-1,-0.8,0.1,0.2,60.0,\n")
+    assert save_curves(tmp_path).exists()
+
+
+# --- held-out pictures
+
+
+def domain(tint: tuple[int, int, int], count: int = 6, seed: int = 0) -> ImageArray:
+    noise = np.random.default_rng(seed).integers(0, 60, (count, 3, 36, 36))
     return ImageArray((noise + np.array(tint).reshape(1, 3, 1, 1)).astype(np.uint8))
 
 
-def test_kid_falls_as_pictures_come_nearer_and_draws_no_random_number(features_file: Path) -> None:
-    red, orange = domain((180, 20, 20)), domain((190, 120, 20))
+RED, ORANGE = (180, 20, 20), (190, 120, 20)
+
+
+def test_a_tenth_is_held_out_evenly_and_no_more_than_64() -> None:
+    learned, aside = held_out.split(list(range(100)))
+    assert aside == list(range(0, 100, 10)) and sorted(learned + aside) == list(range(100))
+    assert [len(part) for part in held_out.split(range(2000))] == [1936, 64]
+    assert held_out.split(range(39)) == (list(range(39)), []), "three pictures measure nothing"
+    assert held_out.split([]) == ([], [])
+
+
+def test_figures_say_that_pictures_come_nearer_and_draw_no_random_number(untrained_file: Path) -> None:
+    pytest.importorskip("torchmetrics", reason="the extra evaluate is not installed")
+    (network,) = load_networks(["squeezenet"], untrained_file)
+    red, orange = domain(RED), domain(ORANGE)
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    features = kids.features_at_hand(features_file, "cpu")
-    assert features is not None
-    measure = kids.training_kid(orange, 32, features)
-    assert measure is not None
+    measure = held_out.measurer(network, 32, domain(ORANGE, seed=1), orange, red)
     source, target = red.first(6, 32), orange.first(6, 32)
     figures = [measure(source), measure(source.lerp(target, 0.5)), measure(target)]
-    assert figures == sorted(figures, reverse=True)
+    kids, rates = [each.kid for each in figures if each], [each.rate for each in figures if each]
+    assert kids == sorted(kids, reverse=True) and len(kids) == 3
+    assert (rates[0], rates[2]) == (0, 1)
     assert torch.equal(torch.get_rng_state(), before)
+    alone = held_out.measurer(network, 32, domain(ORANGE, seed=1), orange, None)
+    assert alone(target) == Measured(*figures[2][:2])  # type: ignore[index]
+    assert measure(source[:3]) is None and measure(source * float("nan")) is None
 
 
-def test_a_single_picture_has_no_kid(features_file: Path) -> None:
-    features = kids.features_at_hand(features_file, "cpu")
-    assert features is not None
-    assert kids.training_kid(domain((9, 9, 9), 1), 32, features) is None
-    measure = kids.training_kid(domain((9, 9, 9), 2), 32, features)
-    assert measure is not None
-    assert np.isnan(measure(torch.zeros(1, 3, 32, 32)))
-
-
-def test_no_features_at_hand_are_none_and_a_wrong_file_is_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kids, "nearby_features", lambda: None)
+def test_what_judges_needs_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extra, "MODULES", {"no_such_module": "no-such-package"})
+    assert held_out.network_at_hand(None, "cpu") is None
+    with pytest.raises(extra.MissingExtra):
+        held_out.network_at_hand(tmp_path / "some.npz", "cpu")
+    monkeypatch.undo()
+    pytest.importorskip("torchmetrics", reason="the extra evaluate is not installed")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    assert kids.features_at_hand(None, "cpu") is None
+    network = held_out.network_at_hand(None, "cpu")
+    assert network is not None and network.name == "efficientnet-lite2"
     with pytest.raises(FeaturesError, match="no features file"):
-        kids.features_at_hand(tmp_path / "none.npz", "cpu")
+        held_out.network_at_hand(tmp_path / "none.npz", "cpu")
+
+
+def test_training_says_what_it_holds_out_and_learns_from_the_rest(tmp_path: Path) -> None:
+    for name, tint in (("red", RED), ("orange", ORANGE)):
+        (tmp_path / name).mkdir()
+        for number, pixels in enumerate(domain(tint, 40)._pictures):
+            Image.fromarray(pixels.transpose(1, 2, 0)).save(tmp_path / name / f"{number:02d}.png")
+    said: list[str] = []
+    domains = Domains(str(tmp_path / "orange"), tmp_path / "run", str(tmp_path / "red"))
+    fit(domains, replace(training_config(64), sheet_every=1), device="cpu", say=said.append, stop=StopAfter(2))
+    assert "held out for sheets and curves: 4 of orange and 4 of red" in said
+    record = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert [(record[d]["pictures"], record[d]["held_out"]) for d in ("source", "target")] == [(36, 4)] * 2
+    with Image.open(tmp_path / "run" / "samples" / "000001.png") as sheet:
+        assert sheet.width == 4 * 66 + 2, "the four sources that are held out, and no others"
+    if not extra.missing():
+        log = Log()
+        log.read(tmp_path / "run" / LOG)
+        (first, *_) = log.measured().values()
+        assert first.kid_sd > 0 and first.rate is not None and 0 <= first.rate <= 1
+        assert said[-2].startswith("the best by both figures on held-out pictures (KID ")
+
+
+class StopAfter:
+    """True once it was asked so often."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0

@@ -85,13 +85,23 @@ def imported(tree: ast.AST) -> set[str]:
 
 
 def test_weights_cards_and_the_looks_of_the_page_are_shipped():
-    kinds = {"models": (".safetensors", ".md"), "translate": (".css", ".js")}
+    kinds = {"models": (".safetensors", ".md"), "translate": (".css", ".js", ".html")}
     assert (ROOT / "models" / "weights" / "trunk").is_dir()
     for package, patterns in PYPROJECT["tool"]["setuptools"]["package-data"].items():
         files = [path for path in (ROOT / package).rglob("*") if path.suffix in kinds[package]]
         assert len(files) >= 3
         for path in files:
             assert any(path.relative_to(ROOT / package).match(pattern) for pattern in patterns), path
+
+
+def test_the_extra_evaluate_is_what_measuring_asks_for():
+    from translate.metrics.extra import MODULES
+
+    asked = {canonicalize_name(name) for name in MODULES.values()}
+    declared = {
+        canonicalize_name(Requirement(line).name) for line in PYPROJECT["project"]["optional-dependencies"]["evaluate"]
+    }
+    assert asked == declared
 
 
 def test_the_package_cannot_be_uploaded_to_an_index():

@@ -20,8 +20,10 @@ from models.names import FILE_NAME
 from tests.helpers.fake_hub import FakeHub, fake_hub, point_client
 from translate.training.cards import CURVES, FIGURES, SHEET, write_card
 
-ROW = {"kid_x100": 12.345, "rate": 0.5, "content": None, "white": 1.25, "n": 7}
-REPORT = {"rows": {"untouched": ROW, "run, strength 1": {**ROW, "kid_x100": 3.2}}, "notes": ["Features: some."]}
+JUDGED = {"kid_x100": 12.345, "kid_sd": 1.5, "fid": None, "rate": {"share": 0.5, "low": 0.21, "high": 0.79}}
+ROW = {"networks": {"squeezenet": JUDGED}, "content": None, "white": 1.25, "n": 7}
+BETTER = {**ROW, "networks": {"squeezenet": {**JUDGED, "kid_x100": 3.2}}}
+REPORT = {"rows": {"untouched": ROW, "run, strength 1": BETTER}, "notes": ["Features: some."]}
 
 
 def cli(*arguments: object, answer: str = "") -> Result:
@@ -109,7 +111,8 @@ def test_the_card_tells_what_the_run_knows_and_no_place(server: FakeHub, run: Pa
     assert "--out mine --preset 64" in text
     assert "source: 3 pictures from `red`; 1 more could not be read" in text
     assert "target: 3 pictures from `pair.zip/blue`" in text
-    assert "| run, strength 1 | 3.2 | 0.50 | - | 1.2 | 7 |" in text
+    assert "| pictures | SqueezeNet KID x100 | SqueezeNet rate | content (LPIPS) | white change | n |" in text
+    assert "| run, strength 1 | 3.2 ± 1.5 | 0.50 (0.21-0.79) | - | 1.2 | 7 |" in text
     assert "Features: some." in text
     assert digest(run / FILE_NAME) in text
     assert "None was given" in text

@@ -25,7 +25,7 @@ from models.terms.trunk import load_trunk
 from models.terms.votes import VotesConfig
 from models.train.curriculum import Curriculum, Phase, TrainingConfig
 from models.train.data import ImageArray
-from models.train.run_dir import Checkpoints, Progress, read_config
+from models.train.run_dir import Checkpoints, Measured, Progress, best, read_config
 from models.train.trainer import Trainer
 from tests.helpers import tinted
 
@@ -77,14 +77,14 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path
     whole = trainer(tmp_path / "whole", source=source)
     whole.train()
 
-    def kid(pictures: Tensor) -> float:
-        return torch.rand(5).sum().item()
+    def measure(pictures: Tensor) -> Measured:
+        return Measured(torch.rand(5).sum().item())
 
     for stop_at in (3, 9, 14):  # inside the first phase, while the second fades in, to the end
         torch.rand(7)  # what others drew before must not matter
         broken = trainer(tmp_path / "broken", source=source, resume=stop_at > 3)
         broken.train(minutes=0.0)  # leaves a sheet
-        broken.train(iterations=stop_at, save_every=0.0, kid=kid)
+        broken.train(iterations=stop_at, save_every=0.0, measure=measure)
     assert_same_state(whole, broken)
 
 
@@ -92,7 +92,7 @@ def test_looking_at_samples_does_not_change_the_training(tmp_path: Path) -> None
     seldom = trainer(tmp_path / "seldom")
     seldom.train(iterations=9)
     often = trainer(tmp_path / "often", config=replace(CONFIG, sheet_every=1))
-    often.train(iterations=9, kid=lambda pictures: torch.rand(5).sum().item())
+    often.train(iterations=9, measure=lambda pictures: Measured(torch.rand(5).sum().item()))
     assert len(list((tmp_path / "often" / "samples").iterdir())) == 9
     assert_same_state(seldom, often)
 
@@ -116,38 +116,70 @@ def test_a_run_folder_holds_what_it_promises(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_kid_is_asked_at_each_sheet_and_stays_in_the_log_of_a_resumed_run(tmp_path: Path) -> None:
+def test_figures_are_asked_at_each_sheet_and_stays_in_the_log_of_a_resumed_run(tmp_path: Path) -> None:
     asked: list[torch.Size] = []
 
-    def kid(pictures: Tensor) -> float:
+    def measure(pictures: Tensor) -> Measured:
         assert pictures.abs().max() <= 1
         asked.append(pictures.shape)
-        return 90.0 - len(asked)
+        return Measured(90.0 - len(asked), 4.0, len(asked) / 8)
 
-    trainer(tmp_path).train(iterations=11, kid=kid)
+    trainer(tmp_path).train(iterations=11, measure=measure)
     assert asked == [(12, 3, 16, 16)] * 3, "at the finest size, whatever the stage"
     heard: list[Progress] = []
     run = trainer(tmp_path, resume=True)
-    run.train(kid=kid, report=heard.append)
-    assert run.log.kids() == {5: 89.0, 10: 88.0, 11: 87.0, 14: 86.0}
-    assert heard[-1].kid == 86.0
+    run.train(measure=measure, report=heard.append)
+    assert run.log.measured() == {n: Measured(90.0 - k, 4.0, k / 8) for k, n in enumerate((5, 10, 11, 14), 1)}
+    assert (heard[-1].kid, heard[-1].kid_sd, heard[-1].rate) == (86.0, 4.0, 0.5)
     assert heard[-1].sheet == tmp_path / "samples" / "000014.png"
     with (tmp_path / "log.csv").open(newline="") as file:
         assert [row["kid"] for row in csv.DictReader(file)] == ["", "89.0000", "", "88.0000", "87.0000", "86.0000"]
 
 
-def test_the_last_checkpoints_and_the_best_by_kid_are_kept_and_are_models(tmp_path: Path) -> None:
-    figures = iter([90.0, 40.0, 80.0, 70.0, float("nan"), 50.0, 60.0])
+def test_the_last_checkpoints_and_the_best_by_both_figures_are_kept_and_are_models(tmp_path: Path) -> None:
+    told = [(90.0, 0.1), (40.0, 0.9), (80.0, 0.2), (39.0, 0.2), None, (50.0, 0.3), (60.0, 0.2)]
+    figures = iter([None if each is None else Measured(each[0], 3.0, each[1]) for each in told])
     run = trainer(tmp_path, config=replace(CONFIG, sheet_every=2))
-    run.train(kid=lambda pictures: next(figures))
+    run.train(measure=lambda pictures: next(figures))
     kept = sorted((tmp_path / "checkpoints").iterdir())
     assert [path.name for path in kept] == [f"{n:06d}.safetensors" for n in (4, 10, 12, 14)]
     configs = [Model.load(path).config for path in kept]
     assert [config.schedule.finest for config in configs] == [8, 8, 16, 16]
-    assert configs[0].trained["kid_x100"] == 40.0
-    best = run.checkpoints.best(run.log.kids())
+    assert (configs[0].trained["kid_x100"], configs[0].trained["rate"]) == (40.0, 0.9)
+    best = run.checkpoints.best(run.log.measured())
     assert best == 4
     assert kept[-1].read_bytes() != kept[-2].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("measured", "chosen"),
+    [
+        ({}, None),
+        ({5: (80.0, 0.0, 0.0), 10: (70.0, 0.0, 0.0)}, 10),
+        ({5: (40.0, 3.0, 0.1), 10: (41.0, 3.0, 0.9), 15: (90.0, 3.0, 1.0)}, 10),  # as good by KID, better by rate
+        ({5: (40.0, 3.0, 0.1), 10: (44.0, 9.0, 0.9)}, 5),  # beyond the standard error of the lowest
+        ({5: (41.0, 3.0, 0.5), 10: (40.0, 3.0, 0.5)}, 10),
+    ],
+)
+def test_the_best_model_is_best_by_both_figures(
+    measured: dict[int, tuple[float, float, float]], chosen: int | None
+) -> None:
+    assert best({number: Measured(*figures) for number, figures in measured.items()}) == chosen
+
+
+def test_sheets_and_figures_are_of_held_out_sources(tmp_path: Path) -> None:
+    blue = tinted(5, (20, 20, 180))
+    shown: list[Tensor] = []
+
+    def measure(pictures: Tensor) -> None:
+        shown.append(pictures)
+
+    run = Trainer(tmp_path, CONFIG, ORANGE, RED, held_out=blue, names=("red", "orange"))
+    run.train(iterations=5, measure=measure)
+    red, _, blue_level = shown[0].mean((0, 2, 3)).tolist()
+    assert blue_level > red + 0.5, "they started at the blue ones"
+    resumed = Trainer(tmp_path, CONFIG, ORANGE, RED, held_out=None, names=("red", "orange"), resume=True)
+    assert resumed.iteration == 5, "what is looked at is no part of the training's state"
 
 
 def test_checkpoints_from_beyond_the_state_that_was_resumed_go_first(tmp_path: Path) -> None:
@@ -155,7 +187,7 @@ def test_checkpoints_from_beyond_the_state_that_was_resumed_go_first(tmp_path: P
     (tmp_path / "checkpoints").mkdir()
     for number in (100, 200, 300, 400, 500, 900):
         checkpoints.path(number).touch()
-    checkpoints.drop(400, {100: 3.0, 900: 1.0})
+    checkpoints.drop(400, {100: Measured(3.0, 0.0, 0.5), 900: Measured(1.0, 0.0, 0.9)})
     left = sorted(path.stem for path in (tmp_path / "checkpoints").iterdir())
     assert left == ["000100", "000200", "000300", "000400"]
 

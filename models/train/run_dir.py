@@ -6,7 +6,7 @@ A run folder holds:
     log.csv              one row every few iterations: energies, penalty, picture change, KID, events
     samples/             sheets at fixed intervals, and where training stopped: sources over their translations (or
                          pictures from noise)
-    checkpoints/         the models of the last sheets, and the best by KID, each named by its iteration
+    checkpoints/         the models of the last sheets, and the best by KID and rate, each named by its iteration
     model.safetensors    the averaged (EMA) model so far, ready for use
     state.safetensors    everything needed to go on exactly where the run stopped
 """
@@ -16,10 +16,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
@@ -28,10 +28,11 @@ from models.atomic import whole_file, write_whole
 from models.train.curriculum import TrainingConfig, config_from_dict
 
 CONFIG, STATE, LOG, SAMPLES, CHECKPOINTS = "config.json", "state.safetensors", "log.csv", "samples", "checkpoints"
-KEPT = 3  # checkpoints, besides the best by KID
+KEPT = 3  # checkpoints, besides the best one
 LOG_EVERY = 8  # a multiple of the penalty_every of presets, so that each row has a penalty
 COLUMNS = (
-    "iteration", "seconds", "resolution", "beta", "target_energy", "chain_energy", "penalty", "change", "kid", "event",
+    "iteration", "seconds", "resolution", "beta", "target_energy", "chain_energy", "penalty", "change", "kid", "kid_sd",
+    "rate", "event",
 )  # fmt: skip
 
 
@@ -51,7 +52,8 @@ class Progress:
     """What one iteration did. Energies and penalty are those of the newest stage, `change` is the RMS difference
     between chain ends and sources there, on the [-1, 1] scale (for chains from noise: to the target pictures' mean).
     The penalty is NaN at iterations that do not look at it. sheet: the sample sheet that was written after this
-    iteration, if one was; kid: KID x100 of the averaged model then, where it is measured."""
+    iteration, if one was; kid, kid_sd, rate: of the averaged model then, on held-out pictures, as far as they are
+    measured: KID x100, its standard error, share in the target domain."""
 
     iteration: int
     iterations: int
@@ -63,8 +65,27 @@ class Progress:
     penalty: float
     change: float
     kid: float | None = None
+    kid_sd: float | None = None
+    rate: float | None = None
     sheet: Path | None = None
     event: str = ""
+
+
+class Measured(NamedTuple):
+    """A model's KID x100, its standard error and its rate, on held-out pictures; None where there is no rate."""
+
+    kid: float
+    kid_sd: float = 0.0
+    rate: float | None = None
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, str]) -> Measured:
+        """From a row of the log that has a KID; logs of older runs have nothing else."""
+        rate = row.get("rate")
+        return cls(float(row["kid"]), float(row.get("kid_sd") or 0), float(rate) if rate else None)
+
+
+Measure = Callable[[Tensor], Measured | None]  # of translations (N, 3, S, S) in [-1, 1]
 
 
 class Log:
@@ -79,9 +100,9 @@ class Log:
             values: dict[str, Any] = asdict(progress)
             self.rows.append({column: _written(values[column]) for column in COLUMNS})
 
-    def kids(self) -> dict[int, float]:
-        """Number of updates behind a model -> its KID x100, where it was measured."""
-        return {int(row["iteration"]) + 1: float(row["kid"]) for row in self.rows if row["kid"]}
+    def measured(self) -> dict[int, Measured]:
+        """Number of updates behind a model -> its figures, where they were measured."""
+        return {int(row["iteration"]) + 1: Measured.of_row(row) for row in self.rows if row["kid"]}
 
     def write(self, path: Path) -> None:
         text = io.StringIO()
@@ -111,8 +132,18 @@ def write_sheet(path: Path, pictures: Tensor, columns: int) -> None:
         save_image(grid, file, format="png")
 
 
+def best(measured: Mapping[int, Measured]) -> int | None:
+    """The model that is best by both figures: of those whose KID lies within a standard error of the lowest, the one
+    with the highest rate, and of these the one with the lower KID. None without a model."""
+    if not measured:
+        return None
+    lowest = min(measured.values(), key=lambda figures: figures.kid)
+    close = {number: m for number, m in measured.items() if m.kid <= lowest.kid + lowest.kid_sd}
+    return min(close, key=lambda number: (-(close[number].rate or 0), close[number].kid))
+
+
 class Checkpoints:
-    """The models of a run's last sheets, and the best one by KID."""
+    """The models of a run's last sheets, and the best one by KID and rate."""
 
     def __init__(self, run: Path) -> None:
         self._folder = run / CHECKPOINTS
@@ -120,15 +151,17 @@ class Checkpoints:
     def path(self, iteration: int) -> Path:
         return self._folder / f"{iteration:06d}.safetensors"
 
-    def best(self, kids: Mapping[int, float]) -> int | None:
-        """The one with the lowest KID; None where none of those that are there was measured."""
-        return min(self._there() & kids.keys(), key=lambda number: kids[number], default=None)
+    def best(self, measured: Mapping[int, Measured]) -> int | None:
+        """See `best`; None where none of those that are there was measured."""
+        there = self._there()
+        return best({number: figures for number, figures in measured.items() if number in there})
 
-    def drop(self, iteration: int, kids: Mapping[int, float]) -> None:
+    def drop(self, iteration: int, measured: Mapping[int, Measured]) -> None:
         """Of a run that stands at `iteration`, remove all but the newest few and the best."""
         # Those ahead of it are left over from before a rollback, or from before the state that was resumed.
         ahead = {number for number in self._there() if number > iteration}
-        kept = {*sorted(self._there() - ahead)[-KEPT:], self.best({k: v for k, v in kids.items() if k not in ahead})}
+        behind = {k: v for k, v in measured.items() if k not in ahead}
+        kept = {*sorted(self._there() - ahead)[-KEPT:], self.best(behind)}
         for number in self._there() - kept:
             self.path(number).unlink(missing_ok=True)
 

@@ -39,11 +39,11 @@ from models.train.data import ImageArray
 from models.train.distributed import SINGLE, World
 from models.train.guard import KEPT, Guard
 from models.train.preview import from_noise, translated
-from models.train.run_dir import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Progress, write_sheet
+from models.train.run_dir import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Measure, Progress, write_sheet
 from models.train.state import capture, restore, without_random
 
 SHOWN = 8  # pictures on a sample sheet
-JUDGED = 64  # pictures that KID is measured on
+JUDGED = 64  # pictures that figures are measured on
 MEASURED = 6, 32  # batches of each domain, and their pictures, that features are standardised by
 
 
@@ -54,6 +54,7 @@ class Trainer:
     arguments. Raises FileExistsError where `run` already holds a run and `resume` is False, FileNotFoundError where
     there is none to resume, ValueError where it was started with other settings or pictures or where the processes
     cannot share its batches, BadModel for a broken state. A resumed run keeps the names it was started with.
+    held_out: sources that sheets show and figures are measured on, though nothing is learned from them; None: source.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Trainer:
         target: ImageArray,
         source: ImageArray | None,
         *,
+        held_out: ImageArray | None = None,
         names: tuple[str | None, str] = (None, ""),
         device: torch.device | str = "cpu",
         world: World = SINGLE,
         resume: bool = False,
     ) -> None:
         self.run_dir, self.config, self.target, self.source, self.names = run, config, target, source, names
+        self.shown = held_out if held_out is not None and source is not None else source
         self.device, self.world = torch.device(device), world
         world.check([phase.batch for phase in config.curriculum.phases])
         torch.manual_seed(config.seed)
@@ -103,13 +106,12 @@ class Trainer:
         save_every: float = 180.0,
         stop: Callable[[], bool] = lambda: False,
         report: Callable[[Progress], None] = lambda progress: None,
-        kid: Callable[[Tensor], float] | None = None,
+        measure: Measure | None = None,
     ) -> None:
         """Train until the curriculum is done, `iterations` in all or `minutes` from now are over, or stop() is true.
 
         Saves before it returns, also when it is interrupted, and every `save_every` seconds; where it ends early it
-        leaves a sample sheet. `report` hears of every iteration. kid: KID x100 of pictures (N, 3, S, S) in [-1, 1], or
-        NaN; it is asked at every regular sheet. Raises Diverged.
+        leaves a sample sheet. `report` hears of every iteration, `measure` of every regular sheet. Raises Diverged.
         """
         whole = self.config.curriculum.iterations
         total = whole if iterations is None else min(whole, iterations)
@@ -127,7 +129,7 @@ class Trainer:
                 progress = self._iterate(total)
                 recent.append(time.monotonic() - now)
                 if not progress.event and (self._looks_at(self.iteration) or self.iteration == total):
-                    progress = self._look(progress, kid)
+                    progress = self._look(progress, measure)
                     looked = time.monotonic() - now
                 self.seconds += time.monotonic() - now
                 self.log.add(progress)
@@ -366,7 +368,7 @@ class Trainer:
         S is the config's sample_size; the change of a chain that does not reach so far yet is enlarged to it. For
         chains from noise the first is None, the noise is fixed and the pictures themselves are enlarged.
         """
-        sources = None if self.source is None else self.source.first(count, self.config.sample_size)
+        sources = None if self.shown is None else self.shown.first(count, self.config.sample_size)
         schedule = self.ready_schedule().scaled(self.config.strength)
         energy_at = self._energies(self.average, schedule.finest, 1.0)
         if sources is None:
@@ -375,25 +377,23 @@ class Trainer:
             )
         return sources, translated(energy_at, schedule, sources, self.probe, seed=self.config.seed, device=self.device)
 
-    def _look(self, progress: Progress, kid: Callable[[Tensor], float] | None) -> Progress:
-        """Sheet, checkpoint and KID of the averaged model. The main process looks, the others wait at the next update.
-
-        Whatever this draws, the training goes on as if nobody had looked.
-        """
+    def _look(self, progress: Progress, measure: Measure | None) -> Progress:
+        """Sheet, checkpoint and figures of the averaged model. The main process looks, others wait at the next update.
+        Whatever this draws, the training goes on as if nobody had looked."""
         if not self.world.is_main:
             return progress
         with torch.random.fork_rng(devices=[]):
-            sources, made = self.samples(SHOWN if kid is None else JUDGED)
-            figure = math.nan if kid is None else kid(made)
-        measured = {self.iteration: figure} if math.isfinite(figure) else {}
-        sheet = self._write_sheet(sources, made)
-        model = self.model()
-        if measured:
-            trained: dict[str, Any] = {**model.config.trained, "kid_x100": round(figure, 2)}
+            sources, made = self.samples(SHOWN if measure is None else JUDGED)
+            figures = None if measure is None else measure(made)
+        sheet, model, measured = self._write_sheet(sources, made), self.model(), self.log.measured()
+        if figures is not None:
+            measured[self.iteration] = figures
+            progress = replace(progress, **figures._asdict())
+            trained: dict[str, Any] = {**model.config.trained, "kid_x100": round(figures.kid, 2), "rate": figures.rate}
             model = replace(model, config=replace(model.config, trained=trained))
         model.save(self.checkpoints.path(self.iteration))
-        self.checkpoints.drop(self.iteration, {**self.log.kids(), **measured})
-        return replace(progress, kid=measured.get(self.iteration), sheet=sheet)
+        self.checkpoints.drop(self.iteration, measured)
+        return replace(progress, sheet=sheet)
 
     def _looks_at(self, iteration: int) -> bool:
         return iteration % self.config.sheet_every == 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from models.gate import DomainProbe, fit_probe
@@ -27,6 +30,26 @@ def random_pictures(count: int, side: int, *, width: int | None = None, seed: in
         coarse = torch.randn(count, 3, cells, cells, generator=generator)
         total += torch.nn.functional.interpolate(coarse, size, mode="bilinear")
     return (0.4 * total).clamp(-1, 1)
+
+
+def noise_images(count: int, seed: int = 0, side: int = 64, mean: float = 128) -> list[Image.Image]:
+    """Images of plain noise around one level of 255."""
+    rng = np.random.default_rng(seed)
+    pixels = (rng.normal(mean, 20, (side, side, 3)).clip(0, 255).astype(np.uint8) for _ in range(count))
+    return [Image.fromarray(each) for each in pixels]
+
+
+def panel_folders(place: Path, count: int) -> tuple[Path, Path, Path]:
+    """Results of A (reddish), of B (bluish) and their sources (greenish), `count` of each, named 1.png and so on."""
+    folders = place / "first results", place / "second results", place / "sources"
+    for folder, channel in zip(folders, (0, 2, 1), strict=True):
+        folder.mkdir()
+        for number in range(1, count + 1):
+            color = [0, 0, 0]
+            color[channel] = 180
+            name = f"{number}-made.png" if channel == 2 else f"{number}.png"
+            Image.new("RGB", (64, 64), tuple(color)).save(folder / name)
+    return folders
 
 
 def discs(count: int, color: tuple[float, float, float], side: int = 64, seed: int = 0) -> tuple[Tensor, Tensor]:

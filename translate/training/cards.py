@@ -20,6 +20,7 @@ from models.names import FILE_NAME
 from models.terms.statistics import StatisticsConfig
 from models.train.curriculum import TrainingConfig
 from models.train.run_dir import CONFIG, LOG, SAMPLES, Log, read_config
+from translate.metrics.tables import LEGEND, cells
 from translate.training.datasets import RECORD
 from translate.training.fit import PAINTED, training_config
 
@@ -30,13 +31,6 @@ _KINDS: dict[tuple[str, ...], dict[str, bool]] = {  # options of `train` -> what
     ("--shape",): {"shape": True},
     ("--trunk", "none"): {"trunk": False},
     ("--from-noise",): {"from_noise": True},
-}
-_MEASURES = {  # as `evaluate` names them -> heading and number format
-    "kid_x100": ("KID x100", ".1f"),
-    "rate": ("rate", ".2f"),
-    "content": ("content", ".3f"),
-    "white": ("white change", ".1f"),
-    "n": ("n", "d"),
 }
 
 
@@ -194,6 +188,8 @@ def _data(model: Path, words: str | None, samples: bool) -> list[str]:
     lines = []
     for domain, found in record.items():
         line = f"- {domain}: {found['pictures']:,} pictures from `{found['from']}`"
+        if found["held_out"]:
+            line += f"; {found['held_out']:,} more held out for sheets and curves"
         if found["left_out"]:
             line += f"; {found['left_out']:,} more could not be read"
         lines.append(f"{line} (digest {found['digest']})")
@@ -210,7 +206,10 @@ def _record(run: Path) -> Mapping[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         return {
-            domain: {key: record[domain][key] for key in ("from", "pictures", "left_out", "digest")}
+            domain: {
+                "held_out": record[domain].get("held_out", 0),  # older runs and styles hold nothing out
+                **{key: record[domain][key] for key in ("from", "pictures", "left_out", "digest")},
+            }
             for domain in ("source", "target")
             if domain in record
         }
@@ -230,27 +229,14 @@ def _figures(model: Path, config: ModelConfig, figures: Path | None) -> list[str
     try:
         report = json.loads(figures.read_text(encoding="utf-8"))
         measured = report.get("digest")
-        rows = [
-            [name, *(_shown(row[key], spec) for key, (_, spec) in _MEASURES.items())]
-            for name, row in report["rows"].items()
-        ]
+        heading, *rows = cells(report)
         notes = [str(note) for note in report["notes"]]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{figures.name} is not what `cf-translate evaluate --json` prints") from error
     if measured is not None and measured != digest(model):
         raise ValueError(f"{figures.name} measures other weights ({measured}) than these ({digest(model)})")
-    heading = ["pictures", *(heading for heading, _ in _MEASURES.values())]
     table = "\n".join(f"| {' | '.join(row)} |" for row in [heading, ["---"] * len(heading), *rows])
-    about = (
-        "By `cf-translate evaluate`, with SqueezeNet 1.1 features: not comparable with Inception figures. KID: lower "
-        "is better; rate: share that a classifier puts in the target domain; content: LPIPS-like distance to the "
-        "source; white change: of nearly white pixels, in levels of 255."
-    )
-    return ["## Figures", about, table, *notes]
-
-
-def _shown(value: float | None, spec: str) -> str:
-    return "-" if value is None else format(value, spec)
+    return ["## Figures", f"By `cf-translate evaluate`. {LEGEND}", table, *notes]
 
 
 def _usual_limits(config: ModelConfig) -> str:

@@ -6,9 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.atomic import whole_file
-from models.train.run_dir import LOG, Log, read_config
+from models.train.run_dir import LOG, Log, Measured, best, read_config
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Row = Mapping[str, str]
 
@@ -16,22 +20,25 @@ TARGET, CHAIN, PLAIN, TROUBLE = "#2a6fbb", "#d9772b", "#444444", "#c02020"
 
 
 def save_curves(run: Path) -> Path:
-    """Draw `curves.png` of a run: energies, their gap, picture change and KID (if measured) over the iterations.
+    """Draw `curves.png` of a run: energies, their gap, image change, and KID and rate if they were measured.
 
-    Thin lines mark where a finer level enters, dotted ones the blow-ups; what was rolled back is left out. Raises
-    OSError, and ValueError where the folder's config or log cannot be read.
+    The shade around KID is its standard error; the dot marks the checkpoint that is best by both figures. Thin
+    lines mark where a finer level enters, dotted ones the blow-ups; what was rolled back is left out. Raises OSError,
+    and ValueError where the folder's config or log cannot be read.
     """
     from matplotlib.figure import Figure  # no pyplot: no window, no global state
 
     log = Log()
     log.read(run / LOG)
     rows, blown = surviving(log.rows)
-    kids = [(step, value) for step, value in _points(rows, "kid") if math.isfinite(value)]
-    figure = Figure(figsize=(9, 8 if kids else 6.5), layout="constrained")
-    panels = figure.subplots(4 if kids else 3, sharex=True)
+    measured = [row for row in rows if row["kid"] and math.isfinite(float(row["kid"]))]
+    rated = [row for row in measured if row.get("rate")]
+    count = 3 + bool(measured) + bool(rated)
+    figure = Figure(figsize=(9, 2 + 1.5 * count), layout="constrained")
+    panels = figure.subplots(count, sharex=True)
     energies, gap, change = panels[:3]
-    for column, colour, label in (("target_energy", TARGET, "target pictures"), ("chain_energy", CHAIN, "chain ends")):
-        energies.plot(*_xy(_points(rows, column)), color=colour, linewidth=1, label=label)
+    for column, color, label in (("target_energy", TARGET, "target pictures"), ("chain_energy", CHAIN, "chain ends")):
+        energies.plot(*_xy(_points(rows, column)), color=color, linewidth=1, label=label)
     energies.set_ylabel("energy")
     energies.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     targets, chains = _points(rows, "target_energy"), _points(rows, "chain_energy")
@@ -41,13 +48,8 @@ def save_curves(run: Path) -> Path:
     gap.set_ylabel("gap: chain - target")
     change.plot(*_xy(_points(rows, "change")), color=PLAIN, linewidth=1)
     change.set_ylabel("picture change (RMS)")
-    if kids:
-        best = min(kids, key=lambda point: point[1])
-        panels[3].plot(*_xy(kids), color=PLAIN, linewidth=1, marker=".")
-        panels[3].plot(*best, color=TARGET, marker="o")
-        panels[3].annotate(f"{best[1]:.1f}", best, xytext=(0, 6), textcoords="offset points", ha="center", color=TARGET)
-        panels[3].margins(y=0.2)
-        panels[3].set_ylabel("SqueezeNet-KID x100")
+    if measured:
+        _draw_held_out(panels[3:], measured, rated)
     minutes = round(float(rows[-1]["seconds"]) / 60) if rows else 0
     panels[-1].set_xlabel("iteration" + (f" ({minutes} minute{'s' if minutes != 1 else ''})" if rows else ""))
     last = int(rows[-1]["iteration"]) if rows else 0
@@ -64,6 +66,28 @@ def save_curves(run: Path) -> Path:
     with whole_file(path) as file:
         figure.savefig(file, format="png", dpi=110)
     return path
+
+
+def _draw_held_out(panels: Sequence[Axes], measured: Sequence[Row], rated: Sequence[Row]) -> None:
+    """KID with its standard error and, where there is a second panel, the rate; the best checkpoint marked in both."""
+    chosen = best({int(row["iteration"]): Measured.of_row(row) for row in measured})
+    for axes, rows, column, label in zip(
+        panels, (measured, rated), ("kid", "rate"), ("KID x100, held out", "rate, held out"), strict=False
+    ):
+        points = _points(rows, column)
+        axes.plot(*_xy(points), color=PLAIN, linewidth=1, marker=".")
+        axes.set_ylabel(label)
+        axes.margins(y=0.2)
+        for step, value in points:
+            if step == chosen:
+                axes.plot(step, value, color=TARGET, marker="o")
+                axes.annotate(
+                    f"{value:.3g}", (step, value), xytext=(0, 6), textcoords="offset points", ha="center", color=TARGET
+                )
+    spread = [row for row in measured if row.get("kid_sd")]
+    steps = [int(row["iteration"]) for row in spread]
+    low, high = ([float(row["kid"]) + sign * float(row["kid_sd"]) for row in spread] for sign in (-1, 1))
+    panels[0].fill_between(steps, low, high, color=PLAIN, alpha=0.15, linewidth=0)
 
 
 def surviving(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:

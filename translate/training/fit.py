@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from models.names import FILE_NAME
 from models.train.curriculum import TrainingConfig
 from models.train.data import ImageArray
 from models.train.distributed import World, init_distributed
 from models.train.presets import denoiser, from_scratch, things
-from models.train.run_dir import STATE, Progress, read_config
+from models.train.run_dir import STATE, Measure, Progress, read_config
 from models.train.style import fit_style, style_schedule
 from models.train.trainer import Trainer
 from translate.images.training_set import read_training_files
-from translate.metrics.training_kid import features_at_hand, training_kid
+from translate.images.types import ImageError
+from translate.metrics.held_out import measurer, network_at_hand, split
 from translate.pipeline import pick_device
 from translate.training.datasets import Dataset, described, open_dataset, record
 from translate.training.recorder import Recorder
@@ -90,8 +90,9 @@ def fit(
     """Train a model and return its file: all that `cf-translate train` does. Under torchrun all processes train it.
 
     config: see `training_config`; a resumed run keeps its own. style: fit a style to the target's paintings instead, up
-    to a finest resolution of `preset` px (64, 128 or 256, the default). minutes: when to stop. features: the SqueezeNet
-    weights for a KID curve; by default those on this disk. say: called with one sentence for everything that people
+    to a finest resolution of `preset` px (64, 128 or 256, the default). minutes: when to stop. features:
+    SqueezeNet's weights for the curves, see network_at_hand. One picture of ten in either domain, 64 at most, is held
+    out for sheets and curves. say: called with one sentence for everything that people
     should know. callback: called with the progress of every iteration. stop: asked at every iteration; once it is true
     training stops with a model that can be used. Raises ValueError (ImageError, BadModel), OSError, Diverged.
     """
@@ -99,7 +100,7 @@ def fit(
         return _fit_style(domains, preset, device, say)
     with init_distributed(pick_device(device)) as (world, processor):
         with world.main_first():
-            trainer, kid = _prepare(domains, config, resume, features, processor, world, say)
+            trainer, measure = _prepare(domains, config, resume, features, processor, world, say)
         if not world.is_main:
             trainer.train(minutes=minutes, stop=stop)
             return domains.out / FILE_NAME
@@ -109,7 +110,7 @@ def fit(
                 record(progress)
                 callback(progress)
 
-            trainer.train(minutes=minutes, stop=stop, report=report, kid=kid)
+            trainer.train(minutes=minutes, stop=stop, report=report, measure=measure)
     return domains.out / FILE_NAME
 
 
@@ -121,8 +122,8 @@ def _prepare(
     device: torch.device,
     world: World,
     say: Callable[[str], None],
-) -> tuple[Trainer, Callable[[Tensor], float] | None]:
-    """The trainer, and what measures its KID. The run folder is made before thousands of images are read."""
+) -> tuple[Trainer, Measure | None]:
+    """The trainer, and what measures its model. The run folder is made before thousands of images are read."""
     out = domains.out
     if resume:
         config = read_config(out)
@@ -130,18 +131,23 @@ def _prepare(
         raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
     config = config or training_config(source=domains.source is not None)
     sets = _opened(domains)
-    squeezenet = features_at_hand(features, device) if world.is_main else None
+    network = network_at_hand(features, device) if world.is_main else None
     with _removed_on_failure(out):
         out.mkdir(parents=True, exist_ok=True)
         _announce(sets, world, say)
         read = partial(_read, size=config.picture_size, cache=out / "pictures", world=world, say=say)
-        arrays = {domain: read(found) for domain, found in sets.items()}
-        target, source = arrays["target"][0], arrays["source"][0] if "source" in arrays else None
-        names = _names(domains, sets)
-        trainer = Trainer(out, config, target, source, names=names, device=device, world=world, resume=resume)
+        learned, held_out, descriptions = _divided(sets, read)
+        target, source = learned["target"], learned.get("source")
+        trainer = Trainer(
+            out, config, target, source, held_out=held_out.get("source"),
+            names=_names(domains, sets), device=device, world=world, resume=resume,
+        )  # fmt: skip
         if world.is_main:
-            record(out, {domain: description for domain, (_, description) in arrays.items()})
-    return trainer, None if squeezenet is None else training_kid(target, config.sample_size, squeezenet)
+            record(out, descriptions)
+            _say_held_out(descriptions, say)
+    if network is None or held_out.keys() != learned.keys():
+        return trainer, None
+    return trainer, measurer(network, config.sample_size, held_out["target"], target, source)
 
 
 def _fit_style(domains: Domains, preset: int | None, device: str, say: Callable[[str], None]) -> Path:
@@ -183,6 +189,31 @@ def _names(domains: Domains, sets: Mapping[str, Dataset]) -> tuple[str | None, s
 def _announce(sets: Mapping[str, Dataset], world: World, say: Callable[[str], None]) -> None:
     if world.is_main and all(found.files for found in sets.values()):
         say(f"reading {' and '.join(f'{len(found.files)} pictures of {found.shown}' for found in sets.values())}")
+
+
+def _divided(
+    sets: Mapping[str, Dataset], read: Callable[[Dataset], tuple[ImageArray, dict[str, Any]]]
+) -> tuple[dict[str, ImageArray], dict[str, ImageArray], dict[str, dict[str, Any]]]:
+    """Each domain's pictures to learn from, those that are held out (where there are enough), and its description."""
+    learned: dict[str, ImageArray] = {}
+    held_out: dict[str, ImageArray] = {}
+    descriptions: dict[str, dict[str, Any]] = {}
+    for domain, found in sets.items():
+        rest, aside = split(found.files)
+        learned[domain], descriptions[domain] = read(replace(found, files=rest))
+        descriptions[domain]["held_out"] = 0
+        if aside:
+            with suppress(ImageError):  # none of them can be read
+                held_out[domain], about = read(replace(found, files=aside))
+                descriptions[domain]["held_out"] = about["pictures"]
+                descriptions[domain]["left_out"] += about["left_out"]
+    return learned, held_out, descriptions
+
+
+def _say_held_out(descriptions: Mapping[str, Mapping[str, Any]], say: Callable[[str], None]) -> None:
+    told = [f"{about['held_out']} of {about['from']}" for about in descriptions.values() if about["held_out"]]
+    if told:
+        say(f"held out for sheets and curves: {' and '.join(told)}")
 
 
 def _read(

@@ -46,9 +46,11 @@ class Recorder:
 
     def _conclude(self) -> None:
         trainer = self._trainer
-        kids = trainer.log.kids()
-        if (best := trainer.checkpoints.best(kids)) is not None:
-            self._say(f"the lowest KID on training pictures, {kids[best]:.1f}: {trainer.checkpoints.path(best)}")
+        measured = trainer.log.measured()
+        if (best := trainer.checkpoints.best(measured)) is not None:
+            kid, error, rate = measured[best]
+            figures = f"KID {kid:.1f} ± {error:.1f}" + ("" if rate is None else f", rate {rate:.2f}")
+            self._say(f"the best by both figures on held-out pictures ({figures}): {trainer.checkpoints.path(best)}")
         done, all_of_them = trainer.iteration, trainer.config.curriculum.iterations
         if done < all_of_them:
             self._say(f"stopped after {done} of {all_of_them} iterations; go on with --resume")

@@ -12,7 +12,7 @@ from models.train.run_dir import LOG_EVERY, Progress
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-FIGURES = ("target_energy", "chain_energy", "penalty", "change", "beta", "resolution", "kid")
+FIGURES = ("target_energy", "chain_energy", "penalty", "change", "beta", "resolution", "kid", "rate")
 
 
 class TensorBoardLog:

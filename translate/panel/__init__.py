@@ -1,0 +1,1 @@
+"""A blind panel: which of two results would people keep?"""
