@@ -70,7 +70,7 @@ class Tally:
     def _gain(self) -> str:
         if self.gain_low is None:
             return ""
-        return f"; A higher by {self.grade_gain:.2f} (95 %: {self.gain_low:.2f} to {self.gain_high:.2f})"
+        return f"; A - B: {self.grade_gain:+.2f} (95 %: {self.gain_low:+.2f} to {self.gain_high:+.2f})"
 
 
 def tally(panel: Panel, ballots: Sequence[Votes]) -> Tally:
