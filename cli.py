@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
@@ -19,10 +18,11 @@ from translate.console import (
     OneSentenceGroup,
     TrainingBar,
     advance,
+    confirm,
     echo_err,
+    echo_lines,
     existing_files,
     exit_after,
-    fail,
     numbers,
     printable,
     progress_bars,
@@ -33,7 +33,7 @@ from translate.console import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from translate.folders.files import Saved
+    from translate.folders.files import Failed, Saved
     from translate.folders.report import Outcome
     from translate.images.types import LoadedImage
     from translate.pipeline import Translator
@@ -129,24 +129,27 @@ def translate(
         total = translator.check(options.sampling)
         with usage_errors():
             items, refused = plan_files(present, output, translator.name, sheets if gif is None else [gif, *sheets])
-        for refusal in refused:
-            echo_err(f"{refusal.name}: {refusal.reason}")
+        echo_lines(f"{refusal.name}: {refusal.reason}" for refusal in refused)
         failed = len(pictures) - len(items)
         with progress_bars() as bars:
             for item in items:
                 step = partial(advance, bars, bars.add_task(item.name, total=total))
                 (done,) = translate_files(translator, [item], options, callback=step)
-                if isinstance(done, Failed):
-                    failed += 1
-                    echo_err(f"{item.name}: {done.reason}")
-                else:
+                failed += isinstance(done, Failed)
+                if not isinstance(done, Failed):
                     save_views(done.result, gif=gif, strip=strip, saliency=saliency)
-                    _print_result(done, as_json)
+                _print_result(done, as_json)
     exit_after(failed, len(pictures))
 
 
-def _print_result(done: Saved, as_json: bool) -> None:
-    source, result = done.item.source, done.result
+def _print_result(done: Saved | Failed, as_json: bool) -> None:
+    from translate.folders.files import Failed
+
+    source = done.item.source
+    if isinstance(done, Failed):
+        echo_err(f"{source.name}: {done.reason}")
+        return
+    result = done.result
     accepted = result.translator.accepts(result.photo)
     notes = [*result.photo.notes]
     if accepted is False:
@@ -249,17 +252,13 @@ def train(
     On several processes: torchrun --standalone --nproc-per-node 2 -m cli train ...
     """
     scratch = trunk == "none"
-    changes = shape or from_noise or scratch
-    if preset not in (None, 64, 128, 256):
-        wrong_usage(f"--preset wants 64, 128 or 256, not {preset}")
-    if resume and (preset is not None or seed is not None or changes):
-        wrong_usage("a resumed run keeps its own settings: leave out --preset, --seed, --shape, --from-noise, --trunk")
-    if style and (source is not None or resume or changes or minutes is not None):
-        wrong_usage("--style takes only paintings: no --source, --resume, --shape, --from-noise, --trunk or --minutes")
-    if from_noise and source is not None:
-        wrong_usage("--from-noise learns from the target pictures alone: leave out --source")
-    if shape and (source is None or scratch):
-        wrong_usage("--shape needs --source, and the trunk")
+    from translate.options import check_training
+
+    with usage_errors():
+        check_training(
+            preset, source=source is not None, scratch=scratch, shape=shape, style=style, from_noise=from_noise,
+            resume=resume, timed=minutes is not None, seeded=seed is not None,
+        )  # fmt: skip
     with user_errors():
         from translate.training.datasets import HUB, open_dataset
 
@@ -653,16 +652,13 @@ def push_model(
                 figures=figures, samples=samples,
             )  # fmt: skip
             card = (Path(place) / CARD).read_text(encoding="utf-8")
-            for line in card.splitlines():
-                echo_err(f"    {line}")
+            echo_lines(f"    {line}" for line in card.splitlines())
             sizes = ", ".join(f"{path.name} ({path.stat().st_size / 1e3:,.0f} kB)" for path in files)
             echo_err(
                 f"{sizes} go to {wanted} on the Hub, {'for everybody to see' if public else 'which only you see'}."
             )
             if not yes:
-                typer.echo("Send them? [y/N] ", err=True, nl=False)  # typer.confirm would put a space on stdout
-                if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-                    fail("nothing was sent")
+                confirm("Send them?", "nothing was sent")
             address = push(wanted, Path(place), public=public)
         echo_err(f"Use it with: cf-translate translate PHOTO -m {wanted}")
         typer.echo(address)

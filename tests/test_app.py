@@ -121,13 +121,13 @@ def test_the_page_asks_nobody_and_keeps_no_history(address):
     assert config["analytics_enabled"] is False
 
 
-def test_both_commands_serve_and_clean_up(tmp_path):
+def test_both_commands_serve_and_clean_up(tmp_path, tiny_model):
     """python app.py and cf-translate app, started for real, and ended as a host ends them."""
     ports = [free_port(), free_port()]
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path), "GRADIO_SERVER_PORT": str(ports[0])}
     commands = [
         [sys.executable, "app.py"],
-        [sys.executable, "-m", "cli", "app", "--port", str(ports[1]), "-m", "orange2apple"],
+        [sys.executable, "-m", "cli", "app", "--port", str(ports[1]), "-m", str(tiny_model)],
     ]
     servers = [
         subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) for command in commands

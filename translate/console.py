@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -154,6 +154,19 @@ def printable(name: str) -> str:
 def echo_err(sentence: str) -> None:
     """Print one line to stderr; characters that a terminal would obey are spelled out."""
     typer.echo(printable(sentence), err=True)
+
+
+def echo_lines(sentences: Iterable[str]) -> None:
+    """Print several lines to stderr."""
+    for sentence in sentences:
+        echo_err(sentence)
+
+
+def confirm(question: str, otherwise: str) -> None:
+    """Ask on stderr; end with exit code 1 unless the answer is yes. typer.confirm would put a space on stdout."""
+    typer.echo(f"{question} [y/N] ", err=True, nl=False)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        fail(otherwise)
 
 
 def fail(sentence: str) -> NoReturn:

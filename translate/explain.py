@@ -9,35 +9,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from translate.images.write import make_folder, save_image
 from translate.trajectory import Frame, make_strip, save_gif
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from translate.pipeline import Result
 
-# Ten even samples of matplotlib's inferno (van der Walt & Smith, CC0): equal steps look equally large, and lightness
-# alone tells them apart, for the colour-blind and in print.
-_HEAT = np.array(
-    [
-        (0, 0, 4), (27, 12, 65), (74, 12, 107), (120, 28, 109), (165, 44, 96),
-        (207, 68, 70), (237, 105, 37), (251, 155, 6), (247, 209, 61), (252, 255, 164),
-    ],
-    np.float32,
-)  # fmt: skip
 PANEL = 320  # longest side of a picture on a sheet of explanations, in pixels
-_LINE = 16  # height of a line of writing there, and of the legend's bar
-_GAP = 12
-_INK, _PAPER = (40, 40, 40), (255, 255, 255)
-Panel = tuple[Image.Image, str, tuple[str, str] | None]  # picture, title, what the ends of its legend say
-_WRITING = ImageFont.load_default(12)
+DPI = 100
+HEAT = "inferno"  # equal steps look equally large, and lightness alone tells them apart: for the colour-blind, in print
 
 
 def colours(levels: NDArray[np.floating]) -> NDArray[np.uint8]:
     """The map's colours for levels from 0 (black) to 1 (pale yellow), any shape: the shape x 3."""
-    ends = np.linspace(0, 1, len(_HEAT))
-    return np.stack([np.interp(levels, ends, _HEAT[:, channel]) for channel in range(3)], axis=-1).round().astype("u1")
+    from matplotlib import colormaps  # not at the top: it takes half a second, and few ask for it
+
+    colored: NDArray[np.uint8] = np.asarray(colormaps[HEAT](levels, bytes=True))[..., :3]
+    return colored
 
 
 def heat(picture: NDArray[np.uint8], moved: NDArray[np.float32]) -> Image.Image:
@@ -83,20 +75,59 @@ def energy_fall(result: Result) -> NDArray[np.float32]:
 def explain(result: Result, target: str = "the target") -> Image.Image:
     """One sheet: source and result, what moved, where the energy fell, the energy along the chain.
 
-    target: what the model makes, in words. Returns RGB; longest side of each panel 320 px.
+    target: what the model makes, in words. Returns RGB.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure  # no pyplot: no window, no global state
+
     before, after = _panel(result.photo.rgb), _panel(result.picture)
-    panels: list[Panel] = [(before, "source", None), (after, "result", None)]
+    rows = 2 if result.frames else 1
+    figure = Figure(figsize=(3.4 * PANEL / DPI, rows * (before.height + 90) / DPI), dpi=DPI, layout="constrained")
+    places = figure.add_gridspec(rows, 3)
+    _show(figure.add_subplot(places[0, 0]), before, "source")
+    _show(figure.add_subplot(places[0, 1]), after, "result")
     if result.frames:
         pixels = np.asarray(before)
         moved, fall = result.saliency, energy_fall(result)
-        most = max(0.0, float(fall.max()))
-        panels += [
-            (heat(pixels, moved), "how far each pixel moved", ("0", f"{hottest(moved) / 2:.0%} of the full range")),
-            (overlay(pixels, fall / (most or 1.0)), f"where it came nearer to {target}", ("no nearer", "most")),
-            (_curve(result.frames, (2 * PANEL + _GAP, before.height)), "energy after each step, level by level", None),
-        ]
-    return _sheet(panels, columns=3)
+        nearer = overlay(pixels, fall / (max(0.0, float(fall.max())) or 1.0))
+        ends = ("0", f"{hottest(moved) / 2:.0%} of the full range")
+        _show(figure.add_subplot(places[0, 2]), heat(pixels, moved), "how far each pixel moved", ends)
+        _show(figure.add_subplot(places[1, 0]), nearer, f"where it came nearer to {target}", ("no nearer", "most"))
+        _curves(figure.add_subplot(places[1, 1:]), result.frames)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def _show(axes: Axes, picture: Image.Image, title: str, ends: tuple[str, str] | None = None) -> None:
+    """A picture with its title and, if `ends` says what the two ends of the colours mean, their bar."""
+    from matplotlib.cm import ScalarMappable
+
+    axes.imshow(picture)
+    axes.set_anchor("N")
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.axis("off")
+    if ends is not None:
+        bar = axes.figure.colorbar(ScalarMappable(cmap=HEAT), ax=axes, orientation="horizontal", ticks=[0, 1], pad=0.02)
+        bar.ax.set_xticklabels(ends, fontsize=8)
+
+
+def _curves(axes: Axes, frames: Sequence[Frame]) -> None:
+    """The energy after each step. Energies of two levels do not compare: each level's line fills the height by itself,
+    with its first and last energy beside it."""
+    axes.set_title("energy after each step, level by level", fontsize=9, loc="left")
+    axes.axis("off")
+    for level in sorted({frame.level for frame in frames}):
+        steps = [number for number, frame in enumerate(frames) if frame.level == level]
+        energies = np.array([frames[number].energy for number in steps])
+        heights = (energies - energies.min()) / (float(np.ptp(energies)) or 1.0)
+        axes.plot(steps, heights, marker="o", markersize=4, color=colours(np.array(0.3 + 0.12 * min(level, 3))) / 255)
+        for place, offset in ((0, 6), (-1, -14)):
+            at = (steps[place], heights[place])
+            axes.annotate(
+                f"{energies[place]:.2f}", at, (0, offset), textcoords="offset points", ha="center", fontsize=8
+            )
+    axes.margins(0.05, 0.15)
 
 
 def save_views(result: Result, *, gif: Path | None, strip: Path | None, saliency: Path | None) -> None:
@@ -122,63 +153,6 @@ def _panel(picture: Image.Image) -> Image.Image:
         sides = (max(1, round(small.width * scale)), max(1, round(small.height * scale)))
         small = small.resize(sides, Image.Resampling.BICUBIC)
     return small
-
-
-def _sheet(panels: Sequence[Panel], columns: int) -> Image.Image:
-    """Pictures of one size in rows, each with its title above and, where it has one, its legend below.
-
-    The last one may be as wide as the places that are left in its row.
-    """
-    width = max(PANEL, panels[0][0].width) + _GAP
-    height = panels[0][0].height + 3 * _LINE + _GAP
-    rows = -(-len(panels) // columns)
-    sheet = Image.new("RGB", (min(columns, len(panels)) * width + _GAP, rows * height + _GAP), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for number, (picture, title, legend) in enumerate(panels):
-        left, top = _GAP + number % columns * width, _GAP + number // columns * height
-        draw.text((left, top), title, _INK, _WRITING)
-        sheet.paste(picture, (left, top + _LINE + 2))
-        if legend is not None:
-            below = top + _LINE + picture.height + 6
-            bar = colours(np.broadcast_to(np.linspace(0, 1, picture.width), (_LINE // 2, picture.width)))
-            sheet.paste(Image.fromarray(bar), (left, below))
-            draw.text((left, below + _LINE // 2), legend[0], _INK, _WRITING)
-            right = left + picture.width - draw.textlength(legend[1], _WRITING)
-            draw.text((right, below + _LINE // 2), legend[1], _INK, _WRITING)
-    return sheet
-
-
-def _curve(frames: Sequence[Frame], size: tuple[int, int]) -> Image.Image:
-    """The energy curve as pixels; each stage's line fills the height by itself.
-
-    Numbers stand above a line's first point and below its last, pushed apart where two would touch.
-    """
-    width, height = size
-    drawing = Image.new("RGB", size, _PAPER)
-    draw = ImageDraw.Draw(drawing)
-    places = np.linspace(8, width - 8, len(frames))
-    room = {"first": float(width), "last": float(width)}  # what the numbers further right have left
-    for stage in sorted({frame.level for frame in frames}, reverse=True):
-        x = [float(place) for place, frame in zip(places, frames, strict=True) if frame.level == stage]
-        energies = [frame.energy for frame in frames if frame.level == stage]
-        high, low = max(energies), min(energies)
-        y = [2 * _LINE + (high - e) / (high - low or 1.0) * max(1, height - 4 * _LINE) for e in energies]
-        points = list(zip(x, y, strict=True))
-        colour = tuple(int(c) for c in colours(np.array(0.3 + 0.12 * min(stage, 3))))
-        draw.line(points, fill=colour, width=3, joint="curve")
-        for point in points:
-            draw.circle(point, 3, fill=colour)
-        numbers = [
-            ("first", energies[0], (x[0], max(0.0, y[0] - _LINE - 4))),
-            ("last", energies[-1], (x[-1], y[-1] + 6)),
-        ]
-        for end, energy, (left, top) in numbers[: len(points)]:
-            number = f"{energy:.2f}"
-            wide = draw.textlength(number, _WRITING)
-            left = max(0.0, min(left - wide / 2, room[end] - wide))
-            draw.text((left, top), number, _INK, _WRITING)
-            room[end] = left - 6
-    return drawing
 
 
 def energy_curve(frames: Sequence[Frame], chosen: int, names: Sequence[str]) -> str:

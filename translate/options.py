@@ -1,4 +1,4 @@
-"""How an image is translated, and how its file is written: spelled out here, and nowhere else."""
+"""How an image is translated, and how its file is written: spelled out here, and nowhere else; what `train` allows."""
 
 from __future__ import annotations
 
@@ -41,3 +41,23 @@ class FileOptions:
     keep_metadata: bool = False
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
+
+
+def check_training(
+    preset: int | None, *, source: bool, scratch: bool, shape: bool, style: bool, from_noise: bool, resume: bool,
+    timed: bool, seeded: bool,
+) -> None:  # fmt: skip
+    """Raises ValueError, with one sentence, for options of `train` that do not go together."""
+    changes = shape or from_noise or scratch
+    if preset not in (None, 64, 128, 256):
+        raise ValueError(f"--preset wants 64, 128 or 256, not {preset}")
+    if resume and (preset is not None or seeded or changes):
+        raise ValueError("a resumed run keeps its settings: leave out --preset, --seed, --shape, --from-noise, --trunk")
+    if style and (source or resume or changes or timed):
+        raise ValueError(
+            "--style takes paintings only: no --source, --resume, --shape, --from-noise, --trunk, --minutes"
+        )
+    if from_noise and source:
+        raise ValueError("--from-noise learns from the target pictures alone: leave out --source")
+    if shape and (not source or scratch):
+        raise ValueError("--shape needs --source, and the trunk")
