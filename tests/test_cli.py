@@ -258,7 +258,7 @@ def test_training_with_few_pictures_and_a_broken_one_gives_a_model_and_resumes(t
     assert result.exit_code == 0, result.output
     assert "reading 3 pictures of blue and 4 pictures of red" in result.stderr
     assert "left out: broken.jpg" in result.stderr
-    assert re.search(r"\nstopped after \d+ of 120 iterations; go on with --resume\n", result.stderr)
+    assert re.search(r"\nstopped after \d+ of 300 iterations; go on with --resume\n", result.stderr)
     assert translate(photo, "-m", tmp_path / "run", "-o", tmp_path / "out.png").exit_code == 0
     again = run(*common, "--preset", 64)
     assert again.exit_code == 1
@@ -318,7 +318,7 @@ def test_an_interrupted_training_saves_first_and_says_how_to_go_on(tmp_path: Pat
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert re.search(r"\nstopped after \d+ of 120 iterations; go on with --resume\nstopped by SIGTERM\n", errors)
+    assert re.search(r"\nstopped after \d+ of 300 iterations; go on with --resume\nstopped by SIGTERM\n", errors)
     assert (tmp_path / "run" / "model.safetensors").exists()
     assert (tmp_path / "run" / "state.safetensors").exists()
 

@@ -90,7 +90,7 @@ def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingCo
         seed=seed,
         white_point=1.15,
         r1_every=2,
-        sheet_every=50,
+        sheet_every=100,
         steps_at_use=tuple(kind.steps_at_use[r] for r in resolutions),
         upsampling=Upsampling(luma=1.0, chroma=0.0, radius=5, epsilon=0.1),
         ema=0.99,
