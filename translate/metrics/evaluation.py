@@ -9,6 +9,7 @@ be compared with figures in papers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -355,6 +356,11 @@ def evaluate_folders(
     strengths: None is the model's own. bars shows progress; say hears of it too, and of files that were skipped.
     Raises ImageError, FeaturesError, ValueError.
     """
+    from translate.images.training_set import list_images
+
+    for folder in (source, target, train_source, train_target, translated):
+        if folder is not None and not list_images(folder):
+            raise ValueError(f"There is no picture in {folder.name}.")
     network = SqueezeFeatures.load(features or nearby_features(), translator.device)
     bench = Bench.of_folders(source, target, network, train_source, train_target, size=size, say=say)
     rows, notes = floors(bench), list(bench.notes)
@@ -378,7 +384,7 @@ def evaluate_folders(
 
 def training_twin(folder: Path) -> Path | None:
     """trainA for testA, where it is there."""
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
     twin = folder.with_name(folder.name.replace("test", "train", 1))
     return twin if folder.name.startswith("test") and twin.is_dir() else None
 
