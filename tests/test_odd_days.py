@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -290,7 +291,7 @@ def test_arrays_are_pictures(tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     "options", [{"seed": -1}, {"seed": 2**70}, {"strength": float("nan")}, {"size": 0}, {"steps": -1}]
 )
-def test_numbers_out_of_range(options: dict[str, float], tiny_model: Path) -> None:
+def test_numbers_out_of_range(options: dict[str, Any], tiny_model: Path) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         Translator.load(tiny_model, "cpu")(np.zeros((8, 8, 3), np.uint8), **options)
 
@@ -298,7 +299,7 @@ def test_numbers_out_of_range(options: dict[str, float], tiny_model: Path) -> No
 @pytest.mark.parametrize(
     "options", [{"seed": 1.5}, {"seed": None}, {"steps": 2.5}, {"steps": True}, {"size": "32"}, {"strength": "1"}]
 )
-def test_numbers_of_another_type(options: dict[str, object], tiny_model: Path) -> None:
+def test_numbers_of_another_type(options: dict[str, Any], tiny_model: Path) -> None:
     with pytest.raises(TypeError, match=f"{next(iter(options))} is a"):
         next(Translator.load(tiny_model, "cpu").frames(np.zeros((8, 8, 3), np.uint8), **options))
 
