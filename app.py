@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,13 +27,17 @@ except ImportError:
         return run
 
 
-import gradio as gr
-import gradio.component_meta
-from gradio.utils import get_upload_folder
+from translate.web.server import check_port, without_proxies
+
+with without_proxies():  # gradio makes its clients when it is imported
+    import gradio as gr
+    import gradio.component_meta
+    from gradio.utils import get_upload_folder
 
 from models.registry import shipped
 from translate.explain import energy_curve
 from translate.images.types import ImageError
+from translate.temporary import held_folder
 from translate.web.fifo_queue import Busy
 from translate.web.gallery import DirectionCard, direction_card, side_by_side
 from translate.web.looks import THEME, source_of, style
@@ -95,10 +99,25 @@ class PhotosInput(_Uploaded, gr.File):
         return "file"
 
 
+class Page(gr.Blocks):
+    """The page; a request that has something else than an upload where a photo belongs gets a sentence."""
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *more: Any, **options: Any) -> Any:
+        for component, value in zip(block_fn.inputs, inputs, strict=False):
+            files = value if isinstance(component, PhotosInput) and isinstance(value, list) else [value]
+            if isinstance(component, _Uploaded) and not all(isinstance(file, dict | None) for file in files):
+                raise gr.Error("Please upload the picture: handle_file(path) in Python does so.", print_exception=False)
+        return await super().preprocess_data(block_fn, inputs, *more, **options)
+
+
 def sentence(error: Exception) -> str:
     """What went wrong, for people; the log keeps the trace of what is not theirs to mend."""
-    if isinstance(error, (ImageError, Busy, ValueError)):
+    if isinstance(error, ImageError):
+        return error.public
+    if isinstance(error, (Busy, ValueError)):
         return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "There is no room for pictures here any more. Please tell whoever runs this page."
     if isinstance(error, MemoryError):
         return "There is not enough memory for this picture here."
     traceback.print_exception(error)
@@ -112,6 +131,13 @@ def sentences() -> Iterator[None]:
         yield
     except Exception as error:
         raise gr.Error(sentence(error), title="That did not work", duration=12, print_exception=False) from error
+
+
+def number(strength: Any) -> float | None:
+    """What a program may send as a strength. Raises ValueError."""
+    if strength is not None and (isinstance(strength, bool) or not isinstance(strength, int | float)):
+        raise ValueError("Strength is a number from 0 to 2, or null for the model's own.")
+    return strength
 
 
 def given(path: str | None) -> Path:
@@ -170,7 +196,7 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
     examples = [str(path) for shown in exhibits.values() for path in shown.examples]
     opening = next(iter(exhibits.values()))
 
-    with gr.Blocks(title="cf-translate", delete_cache=(KEPT // 3, KEPT)) as page:
+    with Page(title="cf-translate", delete_cache=(KEPT // 3, KEPT)) as page:
         with gr.Row(elem_id="top"):
             gr.Markdown(
                 "# Turn a photo into something else\nChoose what becomes what, drop a photo, and watch it change. "
@@ -354,7 +380,7 @@ def add_endpoints(service: TranslationService, directions: Sequence[tuple[str, s
 
     def translate(photo: str, direction: str, strength: float | None) -> tuple[str, dict[str, Any]]:
         with sentences():
-            trajectory = service.translate(given(photo), direction, strength)
+            trajectory = service.translate(given(photo), direction, number(strength))
             energies = [round(frame.energy, 5) for frame in trajectory.frames]
             picture = service.save(trajectory, len(trajectory.frames))
             accepted = service.accepts(given(photo), direction)
@@ -363,7 +389,7 @@ def add_endpoints(service: TranslationService, directions: Sequence[tuple[str, s
 
     def animate(photo: str, direction: str, strength: float | None) -> str:
         with sentences():
-            return str(service.save_gif(service.translate(given(photo), direction, strength)))
+            return str(service.save_gif(service.translate(given(photo), direction, number(strength))))
 
     def judge(photo: str, direction: str) -> dict[str, Any]:
         with sentences():
@@ -389,16 +415,24 @@ def add_endpoints(service: TranslationService, directions: Sequence[tuple[str, s
     button.click(list_directions, None, details, api_name="directions", **endpoint)
 
 
-def serve(port: int | None = None, models: Sequence[str] = ()) -> None:
+def serve(port: int | None = None, models: Sequence[str] = (), host: str | None = None) -> None:
     """Show the page until the process is ended. port: by default the first free one from 7860, or what
-    GRADIO_SERVER_PORT says. Raises OSError for a port that is taken, BadModel, ValueError."""
+    GRADIO_SERVER_PORT says. host: an address of this machine, also of IPv6; by default this machine alone, or what
+    GRADIO_SERVER_NAME says. Raises OSError for a port that is taken, BadModel, ValueError."""
+    host = host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    wanted = port or int(os.environ.get("GRADIO_SERVER_PORT") or 0)
+    if wanted:
+        check_port(wanted, host)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the folder goes in both cases
     with suppress(OSError, AttributeError):  # one heap for each of its many threads would let the server grow and grow
         ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
-    with tempfile.TemporaryDirectory(prefix="cf-translate-", dir=os.environ.get("GRADIO_TEMP_DIR")) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
+    with held_folder("cf-translate-page-", os.environ.get("GRADIO_TEMP_DIR")) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = str(folder)
         page, options = build(models)
-        _, address, _ = page.launch(server_port=port, prevent_thread_lock=True, **options)
+        if ":" in host:
+            host = f"[{host.strip('[]')}]"
+        with without_proxies():
+            _, address, _ = page.launch(server_name=host, server_port=port, prevent_thread_lock=True, **options)
         print(f"The page is at {address}", flush=True)
         page.block_thread()  # returns when it is interrupted
 

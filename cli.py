@@ -15,10 +15,12 @@ import typer
 from models.memory import keep_freed_memory
 from translate.console import (
     BatchBars,
+    FileBars,
     OneSentenceGroup,
     TrainingBar,
     advance,
     confirm,
+    echo,
     echo_err,
     echo_lines,
     existing_files,
@@ -92,10 +94,10 @@ def main(
 
 @app.command()
 def translate(
-    pictures: Annotated[list[Path], arg("Pictures of any size; the results keep it.")],
+    pictures: Annotated[list[Path], arg("Pictures of any size; the results keep it. - reads stdin.")],
     model: ModelName,
     output: Annotated[
-        OptionalPath, opt("A file (replaced), or a folder. Default: beside the source.", "--output", "-o")
+        str | None, opt("A file (replaced), folder/, or - for stdout. Default: beside the source.", "--output", "-o")
     ] = None,
     strength: Strength = None,
     steps: Steps = None,
@@ -114,10 +116,13 @@ def translate(
     """
     sheets = [path for path in (strip, saliency) if path is not None]
     with user_errors():
+        from translate.folders.naming import Output
+        from translate.folders.pipes import check_pipes, piped
         from translate.folders.plan import check_outputs, plan_files
 
         with usage_errors():
-            check_outputs(pictures, output, gif, sheets)
+            check_pipes(pictures, output, as_json)
+            check_outputs(pictures, None if output in (None, "-") else Output.of(output), gif, sheets)
         present = existing_files(pictures)
         translator = _load(model, device)
 
@@ -127,22 +132,22 @@ def translate(
 
         options = FileOptions(SamplingOptions(strength, steps, size, seed), keep_metadata)
         total = translator.check(options.sampling)
-        with usage_errors():
-            items, refused = plan_files(present, output, translator.name, sheets if gif is None else [gif, *sheets])
-        echo_lines(f"{refusal.name}: {refusal.reason}" for refusal in refused)
-        failed = len(pictures) - len(items)
-        with progress_bars() as bars:
-            for item in items:
-                step = partial(advance, bars, bars.add_task(item.name, total=total))
-                (done,) = translate_files(translator, [item], options, callback=step)
+        with piped(present, output) as pipes, progress_bars() as bars:
+            with usage_errors():
+                plan = plan_files(pipes.sources, pipes.output, translator.name, [gif, *sheets] if gif else sheets)
+            echo_lines(f"{refusal.name}: {refusal.reason}" for refusal in (*plan.refused, *plan.passed_over))
+            show, failed = FileBars(bars, len(plan.items), total), len(pictures) - len(present) + len(plan.refused)
+            for item in plan.items:
+                with show(item.name):
+                    (done,) = translate_files(translator, [item], options, callback=show.step)
                 failed += isinstance(done, Failed)
                 if not isinstance(done, Failed):
                     save_views(done.result, gif=gif, strip=strip, saliency=saliency)
-                _print_result(done, as_json)
-    exit_after(failed, len(pictures))
+                _print_result(done, as_json, pipes.deliver if pipes.to_stdout else echo)
+    exit_after(failed, len(pictures) - len(plan.passed_over))
 
 
-def _print_result(done: Saved | Failed, as_json: bool) -> None:
+def _print_result(done: Saved | Failed, as_json: bool, deliver: Callable[[Path], None]) -> None:
     from translate.folders.files import Failed
 
     source = done.item.source
@@ -151,16 +156,19 @@ def _print_result(done: Saved | Failed, as_json: bool) -> None:
         return
     result = done.result
     accepted = result.translator.accepts(result.photo)
-    notes = [*result.photo.notes]
+    notes = [*done.notes]
     if accepted is False:
         notes.append(f"this does not look like {result.translator.config.source}; the result may be poor")
     for note in notes:
         echo_err(f"{source.name}: {note}")
+    if not as_json:
+        deliver(done.item.target)
+        return
     row = {
         "source": str(source), "output": str(done.item.target), "energies": [round(e, 5) for e in result.energies],
         "seconds": round(result.seconds, 3), "looks_like_source": accepted, **result.provenance,
     }  # fmt: skip
-    typer.echo(json.dumps(row) if as_json else done.item.target)
+    echo(json.dumps(row))
 
 
 @app.command()
@@ -181,12 +189,13 @@ def batch(
     size: Size = None,
     seed: Seed = 0,
     device: Device = "auto",
+    workers: Annotated[int | None, opt("How many pictures at a time. Default: as many as cores.", min=1)] = None,
     engine: Annotated[Literal["local", "ray"], opt("ray: on many machines; needs the extra ray.")] = "local",
 ) -> None:
     """Translate a folder of pictures into another folder. The same call again continues where it stopped."""
     with user_errors():
         from translate.folders.plan import make_plan
-        from translate.folders.report import Report, Summary
+        from translate.folders.report import Report, Summary, passed_over
 
         with usage_errors():
             plan = make_plan(source, target, glob=glob, recursive=recursive, format=format)
@@ -201,17 +210,19 @@ def batch(
         carry_out = _engine(engine, device, dry_run)
         translator = _load(model, device if engine == "local" else "cpu")  # Ray's workers have their own devices
         total, summary = translator.check(sampling), Summary()
-        with Report(None if dry_run else report) as lines, progress_bars() as bars, stop_signals() as stopped:
+        with Report(None if dry_run else report, echo_err) as lines, progress_bars() as bars, stop_signals() as stopped:
             show = BatchBars(bars, len(plan.items), total, dry_run)
-            for outcome in carry_out(plan, translator, options, stopped=lambda: bool(stopped), step=show.step):
+            how: dict[str, Any] = {"workers": workers, "stopped": lambda: bool(stopped), "step": show.step}
+            for outcome in carry_out(plan, translator, options, **how):
                 summary.add(outcome)
                 lines.write(outcome)
                 show(outcome)
-        typer.echo(summary)
+        echo(f"{summary}{passed_over(plan.passed_over)}")
     if stopped:
         echo_err(f"{stopped[0].name}: stopped; the same command goes on from here")
         raise typer.Exit(128 + stopped[0])
     exit_after(summary.without_result, summary.counts.total())
+    exit_after(int(lines.cut_short), 1)
 
 
 def _engine(name: str, device: str, dry_run: bool) -> Callable[..., Iterator[Outcome]]:
@@ -280,7 +291,7 @@ def train(
         if int(os.environ.get("RANK", 0)) == 0:
             if stopped:
                 echo_err(f"stopped by {stopped[0].name}")
-            typer.echo(model)
+            echo(model)
 
 
 @app.command()
@@ -419,7 +430,7 @@ def generate_pictures(
                 found = generate(translator, count, seed, callback=step)
             else:
                 found = interpolate(translator, seed, towards, count, callback=step)
-        typer.echo(save_sheet(translator, found, output, seed=seed, towards=towards, scale=scale))
+        echo(save_sheet(translator, found, output, seed=seed, towards=towards, scale=scale))
 
 
 @app.command("denoise")
@@ -458,7 +469,7 @@ def inpaint_picture(
         from translate.images.read import open_image
 
         left, top, right, bottom = (0, 0, 0, 0) if box is None else numbers(box, "--box", 4)
-        if mask is not None and output.resolve() == mask.resolve():
+        if mask is not None and os.path.realpath(output) == os.path.realpath(mask):
             wrong_usage(f"{output.name} would write over the mask")
         hole = (left, top, right, bottom) if mask is None else open_image(mask)
         translator, photo = _restorer(model, device, picture, output)
@@ -473,13 +484,15 @@ def inpaint_picture(
 
 def _restorer(model: str, device: str, picture: Path, output: Path) -> tuple[Translator, LoadedImage]:
     from translate.images.formats import can_save
+    from translate.images.limits import check_savable
     from translate.images.read import open_image
 
     if not can_save(output):
         wrong_usage(f"{output.name} does not end like a picture that can be saved")
-    if output.resolve() == picture.resolve():
+    if os.path.realpath(output) == os.path.realpath(picture):
         wrong_usage(f"{output.name} would write over the source")
     photo = open_image(picture)
+    check_savable(output, photo.rgb.size)
     return _load_calibrated(model, device, "restore pictures"), photo
 
 
@@ -495,12 +508,13 @@ def _load_calibrated(model: str, device: str, task: str) -> Translator:
 
 def _save_restored(restored: Restored, source: Path, output: Path, as_json: bool) -> None:
     from translate.folders.files import save_result
+    from translate.images.limits import dropped
 
-    for note in restored.photo.notes:
+    for note in (*restored.photo.notes, *dropped(restored.photo, output)):
         echo_err(f"{source.name}: {note}")
     save_result(restored.picture, output, restored.photo, restored.provenance, source=source)
     row = {"source": str(source), "output": str(output), "seconds": round(restored.seconds, 3), **restored.provenance}
-    typer.echo(json.dumps(row) if as_json else output)
+    echo(json.dumps(row) if as_json else output)
 
 
 @app.command("score")
@@ -529,7 +543,7 @@ def score_pictures(
                 continue
             row = {"source": str(path), "model": translator.name, "digest": translator.digest, **asdict(verdict)}
             mark = "OUTLIER, " if verdict.outlier else ""
-            typer.echo(json.dumps(row) if as_json else f"{path}: {mark}{verdict.words} ({verdict.unusual:.2f})")
+            echo(json.dumps(row) if as_json else f"{path}: {mark}{verdict.words} ({verdict.unusual:.2f})")
     exit_after(failed, len(pictures))
 
 
@@ -556,19 +570,20 @@ def calibrate_model(
         from translate.tasks.calibration import calibrate_file
 
         calibrate_file(place, pictures, output or place, model, echo_err)
-        typer.echo(output or place)
+        echo(output or place)
 
 
 @app.command("app")
 def serve_page(
     port: Annotated[int | None, opt("Default: the first free one from 7860.", min=1, max=65535)] = None,
     model: Annotated[list[str] | None, opt("Show only this model. Default: all shipped ones.", "--model", "-m")] = None,
+    host: Annotated[str | None, opt("Where it listens: 0.0.0.0, ::1, ... Default: this machine alone.")] = None,
 ) -> None:
     """Show the web page, until Ctrl-C."""
     with user_errors():
         from app import serve
 
-        serve(port, model or ())
+        serve(port, model or (), host)
 
 
 @models_app.command("list")
@@ -601,7 +616,7 @@ def show_model(
 
         path = locate(name)
         config = Model.load(path).config
-        text = write_card(path, name=path.resolve().parent.name) if Path(name).is_dir() else card(name)
+        text = write_card(path, name=Path(os.path.realpath(path)).parent.name) if Path(name).is_dir() else card(name)
         typer.echo("\n".join(map(printable, text.splitlines())) if text else json.dumps(asdict(config), indent=1))
 
 
@@ -618,7 +633,7 @@ def pull_model(
         model = Model.load(path)
         config = model.config
         echo_err(f"{config.source or 'noise'} -> {config.target}, digest {model.digest}; use it with -m {name}")
-        typer.echo(path)
+        echo(path)
 
 
 @models_app.command("push")
@@ -689,7 +704,7 @@ def export_model(
                 strength=strength, gate=gate, white_point=white_point, steps=counts, finest=finest, source=source_name
             )
         edited.save(file)
-        typer.echo(file)
+        echo(file)
 
 
 def _locate(model: str) -> None:

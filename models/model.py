@@ -253,9 +253,23 @@ def _opened(path: Path) -> Iterator[safe_open]:
     except FileNotFoundError as error:
         raise BadModel(f"there is no file {path.name}") from error
     except (OSError, SafetensorError) as error:
-        raise BadModel(
-            f"{path.name} is not a safetensors file; other formats are refused, since they can run code"
-        ) from error
+        raise BadModel(f"{path.name} {_fault(path)}") from error
+
+
+def _fault(path: Path) -> str:
+    """What is wrong with a file that is no whole safetensors file."""
+    try:
+        with path.open("rb") as file:
+            head, size = file.read(64), path.stat().st_size
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not head:
+        return "is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer and not the model itself; fetch it with git lfs pull"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < MAX_BYTES:
+        return f"is damaged or cut short: a safetensors file of which {size:,} bytes are there"
+    return "is not a safetensors file; other formats are refused, since they can run code"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -31,6 +32,7 @@ import app
 from translate.images.metadata import read_provenance
 from translate.pipeline import Translator
 from translate.web.fifo_queue import Busy, FifoQueue
+from translate.web.server import check_port, without_proxies
 from translate.web.trajectory_cache import safe_name
 
 ROOT = Path(__file__).parent.parent
@@ -122,9 +124,10 @@ def test_the_page_asks_nobody_and_keeps_no_history(address):
 
 
 def test_both_commands_serve_and_clean_up(tmp_path, tiny_model):
-    """python app.py and cf-translate app, started for real, and ended as a host ends them."""
+    """python app.py and cf-translate app, started for real behind proxies, and ended as a host ends them."""
     ports = [free_port(), free_port()]
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path), "GRADIO_SERVER_PORT": str(ports[0])}
+    environment |= {"http_proxy": "http://127.0.0.1:9", "all_proxy": "socks5://127.0.0.1:9"}
     commands = [
         [sys.executable, "app.py"],
         [sys.executable, "-m", "cli", "app", "--port", str(ports[1]), "-m", str(tiny_model)],
@@ -136,6 +139,8 @@ def test_both_commands_serve_and_clean_up(tmp_path, tiny_model):
         for server, port in zip(servers, ports, strict=True):
             assert server.stdout is not None
             assert f":{port}" in server.stdout.readline()
+            with pytest.raises(OSError, match=f"port {port} is taken"):
+                check_port(port)
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/gradio_api/app_id", timeout=10) as answer:
                 assert answer.status == 200
         assert len([path for path in tmp_path.iterdir() if path.name.startswith("cf-translate-")]) == 2
@@ -310,6 +315,29 @@ def test_a_photo_that_was_not_uploaded_is_never_opened(address, value):
     kind, answer = call(address, "translate", [value, "tiny", 1.0])
     assert kind in ("error", "refused")
     assert "root:" not in json.dumps(answer)
+    if not isinstance(value, dict):
+        assert_sentence(json.dumps(answer))
+
+
+def test_a_name_of_any_script_is_kept(client, tmp_path):
+    (tmp_path / "写真.jpg").write_bytes(jpeg())
+    assert Path(translate(client, tmp_path / "写真.jpg")[0]).name == "写真-tiny.jpg"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pillow_heif") is not None, reason="HEIC can be read here")
+def test_a_heic_photo_gets_a_sentence_for_visitors(client, tmp_path):
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(300))
+    with pytest.raises(AppError) as caught:
+        translate(client, tmp_path / "IMG_1.HEIC")
+    assert "save it as JPEG" in str(caught.value) and "pip" not in str(caught.value)
+
+
+def test_proxies_are_there_again_after_the_start(monkeypatch):
+    monkeypatch.setenv("no_proxy", "example.org")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with without_proxies():
+        assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == "*"
+    assert os.environ["no_proxy"] == "example.org" and "NO_PROXY" not in os.environ
 
 
 @pytest.mark.parametrize("mark", [META, {}], ids=["marked", "unmarked"])
@@ -357,7 +385,8 @@ def test_an_uploaded_name_leads_nowhere(address, folder, name):
 
 def test_names_in_results_are_plain():
     assert safe_name("../../a b;rm -rf.jpg") == "a_b_rm_-rf"
-    assert safe_name("日本.png") == "picture"
+    assert safe_name("日本 語.png") == "日本_語"
+    assert safe_name("😀.png") == "picture"
     assert len(safe_name("x" * 500 + ".png")) == 60
 
 

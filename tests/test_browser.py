@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 import zipfile
 from collections.abc import Iterator
@@ -341,3 +342,25 @@ def test_the_keyboard_alone_will_do(open_page):
     page.get_by_role("button", name="Translate", exact=True).locator("visible=true").focus()
     page.keyboard.press("Enter")
     said(page, "Step")
+
+
+def test_a_name_of_any_script_is_kept(open_page, tmp_path):
+    page = open_page()
+    Image.open(SAMPLES / "apples_on_table.jpg").save(tmp_path / "写真 é.png")
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "写真 é.png")
+    page.locator("#photo img").wait_for()
+    press(page, "Translate")
+    said(page, "Done")
+    with page.expect_download() as download:
+        press(page, "Save picture")
+    assert download.value.suggested_filename == "写真_é-apple2orange.png"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pillow_heif") is not None, reason="HEIC can be read here")
+def test_a_heic_photo_gets_a_sentence_for_visitors(open_page):
+    page = open_page()
+    content = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(300)
+    photo = {"name": "IMG_0001.HEIC", "mimeType": "image/heic", "buffer": content}  # as systems name it that know it
+    page.locator("#photo input[type=file]").set_input_files(photo)
+    page.get_by_text("HEIC photos cannot be read here; save it as JPEG").wait_for()
+    assert page.get_by_text("pip install").count() == 0

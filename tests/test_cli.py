@@ -190,8 +190,8 @@ def test_an_output_that_cannot_be_written_is_one_sentence(tiny_model: Path, phot
     assert "file is a file, not a folder" in sentence(result)
     assert (tmp_path / "file").read_text() == "in the way"
     result = translate(photo, "-m", tiny_model, "-o", tmp_path / "out.xyz")
-    assert result.exit_code == 1
-    assert ".png" in sentence(result)
+    assert result.exit_code == 2
+    assert "for a folder write out.xyz/" in sentence(result)
 
 
 @pytest.mark.parametrize("name", ["pear2plum", "evil", "foreign"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,3 +181,30 @@ def test_what_the_hub_has_not_is_one_sentence(server: FakeHub, where: str, words
     with pytest.raises(ValueError, match=words) as caught:
         open_dataset(where)
     assert "\n" not in str(caught.value)
+
+
+def test_members_of_a_zip_that_nobody_can_unpack(tmp_path: Path) -> None:
+    """A damaged LZMA member, one of Deflate64 and one of Zstandard, and one behind a password; the others are read."""
+    path = tmp_path / "apples.zip"
+    picture = io.BytesIO()
+    Image.new("RGB", (20, 20), "red").save(picture, "PNG")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("deflate64.png", "good.png", "lzma.png", "secret.png", "zstd.png"):
+            method = zipfile.ZIP_LZMA if name == "lzma.png" else zipfile.ZIP_STORED
+            archive.writestr(zipfile.ZipInfo(name), picture.getvalue(), method)
+        entries = {entry.filename: entry for entry in archive.infolist()}
+    data = bytearray(path.read_bytes())
+    begin = entries["lzma.png"].header_offset + 30 + len("lzma.png")
+    data[begin + 9 : begin + 60] = bytes(51)
+    for name, field, value in (("deflate64.png", 8, 9), ("zstd.png", 8, 93), ("secret.png", 6, 1)):
+        local = entries[name].header_offset
+        central = data.rindex(name.encode()) - 46
+        data[local + field], data[central + field + 2] = value, value
+    path.write_bytes(data)
+    pictures, bad = read_training_files(open_dataset(path).files, 16)
+    assert len(pictures) == 1
+    reasons = {error.name: error.reason for error in bad}
+    assert "Deflate64" in reasons["deflate64.png"]
+    assert reasons["secret.png"] == "it is locked with a password"
+    assert reasons["lzma.png"] == "the zip is damaged here"
+    assert ("damaged" if sys.version_info >= (3, 14) else "Zstandard") in reasons["zstd.png"]

@@ -417,9 +417,9 @@ def test_refused_names_and_sizes(tmp_path: Path) -> None:
             save_image(corner(), tmp_path / name)
     with pytest.raises(ValueError, match="cannot be saved like"):
         save_image(corner(size=(10, 10)), tmp_path / "b.png", like=open_image(corner()))
-    with pytest.raises(ImageError, match=r"b\.webp: it cannot be saved as \.webp"):
+    with pytest.raises(ImageError, match=r"b\.webp: WebP has at most 16,383 pixels a side"):
         save_image(Image.new("RGB", (17_000, 1)), tmp_path / "b.webp")
-    with pytest.raises(ImageError, match=r"b\.jpg: it cannot be saved as \.jpg"):
+    with pytest.raises(ImageError, match=r"b\.jpg: JPEG has at most 65,500 pixels a side"):
         save_image(Image.new("RGB", (66_000, 1)), tmp_path / "b.jpg")
     assert list(tmp_path.iterdir()) == []
 

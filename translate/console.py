@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from models.train.run_dir import Progress as Iteration
     from translate.folders.report import Outcome
 
-FAILED, SOME_FAILED = 1, 3  # exit codes
+FAILED, SOME_FAILED, BROKEN_PIPE = 1, 3, 141  # exit codes
 
 
 class OneSentenceGroup(typer.core.TyperGroup):
@@ -27,8 +30,16 @@ class OneSentenceGroup(typer.core.TyperGroup):
     def main(self, *arguments: Any, **options: Any) -> Any:
         if not options.get("standalone_mode", True):
             return super().main(*arguments, **options)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # whatever a terminal can show, no letter ends a run
+                stream.reconfigure(errors="backslashreplace")
         try:
             code = super().main(*arguments, **{**options, "standalone_mode": False})
+            sys.stdout.flush()
+        except BrokenPipeError:  # as after `| head -1`: who read has had enough
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = BROKEN_PIPE
         except typer.Abort:
             echo_err("stopped")
             code = FAILED
@@ -50,8 +61,11 @@ def user_errors() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         fail("stopped; what was finished is kept")
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        words = error.strerror or str(error)
+        fail(f"{error.filename}: {words}" if error.filename else words)
     except (ValueError, ArithmeticError) as error:  # ImageError, BadModel, Diverged and options out of range
         fail(str(error))
     except MemoryError:
@@ -88,14 +102,36 @@ def progress_bars(*columns: str) -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names of files may have brackets
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        *(TextColumn(column) for column in columns),
+        *(TextColumn(column, markup=False) for column in columns),
         console=Console(stderr=True),
+        redirect_stdout=sys.stdout.isatty(),  # else what goes into a file or a pipe would come out between the bars
         disable=not sys.stderr.isatty(),
     )
+
+
+class FileBars:
+    """A bar of the files, where there are several, and one of the steps of the file that is worked on."""
+
+    def __init__(self, bars: Progress, files: int, steps: int) -> None:
+        self._bars, self._steps = bars, steps
+        self._files = bars.add_task("files", total=files, visible=files > 1)
+        self._chain = bars.add_task("", total=steps, visible=False)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """For as long as one file is worked on."""
+        self._bars.reset(self._chain, total=self._steps, description=_short(printable(name)), visible=True)
+        try:
+            yield
+        finally:
+            self._bars.advance(self._files)
+
+    def step(self, *_: object) -> None:
+        self._bars.advance(self._chain)
 
 
 class BatchBars:
@@ -111,7 +147,7 @@ class BatchBars:
 
     def __call__(self, outcome: Outcome) -> None:
         if outcome.status == "planned":
-            typer.echo(f"{printable(outcome.source)} -> {printable(outcome.target or '')}")
+            echo(f"{printable(outcome.source)} -> {printable(outcome.target or '')}")
         for sentence in (*outcome.notes, *([outcome.reason] if outcome.reason else [])):
             echo_err(f"{outcome.source}: {sentence}")
         if outcome.target is not None:  # else it was never among the files to do
@@ -141,6 +177,11 @@ class TrainingBar:
             echo_err(f"{done}/{progress.iterations}: {state}")
 
 
+def _short(name: str, length: int = 32) -> str:
+    """A name that leaves room for the bar beside it."""
+    return name if len(name) <= length else f"{name[: length // 2 - 1]}…{name[-length // 2 :]}"
+
+
 def advance(bars: Progress, task: Any, *_: object) -> None:
     """One step of a bar, whatever the caller is told of it."""
     bars.advance(task)
@@ -151,9 +192,14 @@ def printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
+def echo(value: object) -> None:
+    """Print one line to stdout, such as the path of a result; as echo_err."""
+    print(printable(str(value)), flush=True)  # not by typer, which writes past the bars
+
+
 def echo_err(sentence: str) -> None:
     """Print one line to stderr; characters that a terminal would obey are spelled out."""
-    typer.echo(printable(sentence), err=True)
+    print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def echo_lines(sentences: Iterable[str]) -> None:
@@ -182,10 +228,10 @@ def exit_after(failed: int, total: int) -> None:
 
 
 def existing_files(pictures: list[Path]) -> list[Path]:
-    """The pictures that exist; ends where none does, before torch is imported, which takes seconds."""
-    missing = [path for path in pictures if not path.exists()]
+    """The pictures that exist, and - for stdin; ends where none does, before torch is imported, which takes seconds."""
+    missing = [path for path in pictures if not os.path.exists(path) and str(path) != "-"]
     for path in missing:
-        echo_err(f"{path.name}: there is no such file")
+        echo_err(f"{path.name}: {'this is a link to nowhere' if os.path.islink(path) else 'there is no such file'}")
     exit_after(len(missing) if len(missing) == len(pictures) else 0, len(pictures))
     return [path for path in pictures if path not in missing]
 

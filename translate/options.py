@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from numbers import Real
+from typing import Any, SupportsIndex
 
 from translate.images.read import MAX_PIXELS
 
@@ -27,6 +29,15 @@ class SamplingOptions:
     def updated(self, **changes: Any) -> SamplingOptions:
         """A copy with some options changed. Raises TypeError for an unknown option."""
         return replace(self, **changes)
+
+    def checked(self) -> SamplingOptions:
+        """A copy with plain numbers. Raises TypeError for a value of another type, ValueError for one out of range."""
+        if isinstance(self.strength, bool) or not isinstance(self.strength, Real | None):
+            raise TypeError(f"strength is a number, not {self.strength!r}")
+        seed = _whole("seed", self.seed)
+        steps = None if self.steps is None else _whole("steps", self.steps)
+        size = None if self.size is None else _whole("size", self.size)
+        return SamplingOptions(None if self.strength is None else float(self.strength), steps, size, seed)
 
 
 @dataclass(frozen=True)
@@ -61,3 +72,14 @@ def check_training(
         raise ValueError("--from-noise learns from the target pictures alone: leave out --source")
     if shape and (not source or scratch):
         raise ValueError("--shape needs --source, and the trunk")
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{name} is a whole number, not {value!r}")
+    number = operator.index(value)  # also of numpy's integers
+    if number < 0:
+        raise ValueError(f"{name} must be 0 or more, not {number}")
+    if number >= 2**63:
+        raise ValueError(f"{name} is too large: {number}")
+    return number

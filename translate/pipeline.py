@@ -128,10 +128,11 @@ class Translator:
         callback: Callable[[Frame], None] | None = None,
         **changes: Any,
     ) -> Result:
-        """Translate one image: a path, bytes, a binary file, a PIL image, an array or a LoadedImage.
+        """Translate one image: a path, bytes, a binary file, a PIL image, an array, uint8 (H, W, 3), or a LoadedImage.
 
         options: see SamplingOptions; single ones may be given by name, as in `translator("a.jpg", strength=0.8)`.
-        callback: called after each step; what it raises ends the chain. Raises ImageError, ValueError.
+        callback: called after each step; what it raises ends the chain. Raises ImageError, ValueError; TypeError for
+        what is no image, and for numbers of another type.
         """
         return self.batch([image], options, callback=callback, **changes)[0]
 
@@ -155,6 +156,8 @@ class Translator:
         Holds all of them in memory. Arguments as for a call. Raises ImageError, ValueError.
         """
         begin = time.perf_counter()
+        if isinstance(images, str | bytes | os.PathLike):
+            raise TypeError("batch takes a list of images; for one image call the translator itself")
         chain = self._chain(options.updated(**changes))
         photos = [open_image(image) for image in images]
         groups: dict[tuple[int, int, int], list[int]] = {}
@@ -222,8 +225,7 @@ class Translator:
         config = self.config
         if config.source is None:
             raise ValueError(f"{self.name} makes pictures from noise, it cannot translate one")
-        if options.steps is not None and options.steps < 0:
-            raise ValueError(f"steps must be 0 or more, not {options.steps}")
+        options = options.checked()
         strength = config.strength if options.strength is None else options.strength
         schedule, natural = config.schedule.scaled(strength, options.steps), config.schedule.finest
         size = natural if options.size is None else options.size

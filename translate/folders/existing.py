@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from translate.folders.files import source_digest
 from translate.folders.plan import Item
 from translate.folders.report import Outcome
-from translate.images.metadata import read_provenance
+from translate.images.metadata import read_provenance, source_digest
 from translate.images.read import is_complete
 
 COMPARED = ("digest", "strength", "steps", "size", "seed", "sampler_version", "metadata")

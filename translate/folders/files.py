@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from translate.folders.plan import Item
+from translate.images.limits import check_savable, dropped
+from translate.images.metadata import source_digest
 from translate.images.read import MAX_PIXELS, open_image
 from translate.images.types import ImageError, LoadedImage
 from translate.images.write import make_folder, save_image
@@ -26,12 +27,14 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Saved:
-    """A file that was translated. provenance: what stands in the target. seconds: of all the work on it."""
+    """A file that was translated. provenance: what stands in the target. seconds: of all the work on it. notes: what
+    people should know about the reading, and about what the target's format could not keep."""
 
     item: Item
     result: Result
     provenance: Mapping[str, object]
     seconds: float
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,6 @@ def open_source(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[LoadedImage, 
     except OSError:
         digest = ""  # there is nothing to open either, and open_image has the better words for it
     return open_image(path, max_pixels=max_pixels), digest
-
-
-def source_digest(path: Path) -> str:
-    """The first 16 hexadecimal digits of the file's SHA-256. Raises OSError."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:16]
 
 
 def save_result(
@@ -103,7 +97,9 @@ def translate_files(
     for item in items:
         begin = time.perf_counter()
         try:
-            opened[item] = open_source(item.source, options.max_pixels)
+            photo, digest = open_source(item.source, options.max_pixels)
+            check_savable(item.target, photo.rgb.size)
+            opened[item] = photo, digest
         except ImageError as error:
             opened[item] = Failed(item, why_failed(error), time.perf_counter() - begin)
         seconds[item] = time.perf_counter() - begin
@@ -126,7 +122,8 @@ def translate_files(
         except Exception as error:  # whatever one image does to the model or the disk, the others go on
             yield Failed(item, why_failed(error), seconds[item])
             continue
-        yield Saved(item, result, record, seconds[item] + result.seconds + time.perf_counter() - begin)
+        notes = (*result.photo.notes, *dropped(result.photo, item.target, keep_metadata=options.keep_metadata))
+        yield Saved(item, result, record, seconds[item] + result.seconds + time.perf_counter() - begin, notes)
 
 
 def _results(

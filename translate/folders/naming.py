@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -14,16 +16,31 @@ Format = Literal["keep", "png", "jpeg", "webp"]
 _SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 
-def result_path(source: Path, output: Path | None, label: str) -> Path:
+@dataclass(frozen=True)
+class Output:
+    """Where somebody wants results: a file, or a folder."""
+
+    path: Path
+    is_folder: bool
+
+    @classmethod
+    def of(cls, text: str) -> Output:
+        """A folder is what ends with a slash, is there as one, or has no suffix."""
+        path = Path(text)
+        ends_so = text.endswith(("/", os.sep)) or path.name in ("", "..")
+        return cls(path, ends_so or os.path.isdir(path) or not path.suffix)
+
+
+def result_path(source: Path, output: Output | None, label: str) -> Path:
     """Where the result of a single file goes.
 
-    output: the file itself, or a folder (one that is there, or a name without a suffix); None puts the result beside
-    its source, with `label` behind its name. The format is the source's own, PNG where that cannot be written.
+    output: None puts the result beside its source, with `label` behind its name. The format is the source's own, PNG
+    where that cannot be written.
     """
     suffix = source.suffix if can_save(source) else ".png"
     if output is None:
         return source.with_name(f"{source.stem}-{label}{suffix}")
-    return output / f"{source.stem}{suffix}" if output.is_dir() or not output.suffix else output
+    return output.path / f"{source.stem}{suffix}" if output.is_folder else output.path
 
 
 def name_targets(names: Sequence[str], format: Format) -> tuple[dict[str, str], dict[str, str]]:
@@ -34,17 +51,17 @@ def name_targets(names: Sequence[str], format: Format) -> tuple[dict[str, str], 
     then is refused: the second dictionary holds source names and reasons.
     """
     first = {name: _renamed(name, format) for name in sorted(names)}
-    counts = Counter(map(_key, first.values()))
+    counts = Counter(map(name_key, first.values()))
     second = {
-        name: target if counts[_key(target)] == 1 or name == target else name + PurePosixPath(target).suffix
+        name: target if counts[name_key(target)] == 1 or name == target else name + PurePosixPath(target).suffix
         for name, target in first.items()
     }
     owners: dict[str, str] = {}
     for name in sorted(second, key=lambda name: (name != second[name], name)):
-        owners.setdefault(_key(second[name]), name)
-    targets = {name: target for name, target in second.items() if owners[_key(target)] == name}
+        owners.setdefault(name_key(second[name]), name)
+    targets = {name: target for name, target in second.items() if owners[name_key(target)] == name}
     clashes = {
-        name: f"its result would take the name of that of {owners[_key(target)]}"
+        name: f"its result would take the name of that of {owners[name_key(target)]}"
         for name, target in second.items()
         if name not in targets
     }
@@ -58,6 +75,6 @@ def _renamed(name: str, format: Format) -> str:
     return name if saved_format(path) == format.upper() else str(path.with_suffix(_SUFFIXES[format]))
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
     """Equal for names that some disk cannot hold side by side."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -33,7 +33,7 @@ from models.atomic import remove_leftovers
 from models.model import Model
 from translate.folders.files import provenance
 from translate.folders.plan import Item, Plan, RemoteItem
-from translate.folders.remote import prepare_target
+from translate.folders.remote import prepared_target
 from translate.folders.report import Outcome
 from translate.folders.run import PAGE, cores, refusals, translate_page
 from translate.options import FileOptions
@@ -89,11 +89,10 @@ def run(
     OSError where the target folder cannot be made (elsewhere ImageError) or Ray does not work.
     """
     provenance(translator, options)
-    with _cluster(workers) as resources:
+    with prepared_target(plan.target), _cluster(workers) as resources:
         device, there = _devices(device, resources)
         workers = min(workers or there, there)
         yield from refusals(plan)
-        prepare_target(plan.target)
         model = _shared(translator)
         waiting = {item.name: item for item in plan.items}
         for page in (PAGE, 1):

@@ -14,13 +14,15 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from models.atomic import remove_leftovers
-from translate.images.formats import is_image_name
+from translate.images.formats import is_image_name, is_shown
 from translate.images.types import ImageError
+from translate.lock import sole_use
 
 MAX_FILE = 512 * 2**20  # bytes of a picture, which are to be fetched before its pixels can be counted
 _BLOCK = 1 << 20
@@ -72,7 +74,7 @@ class Remote:
                 continue
             for name, kind in entries:
                 path = f"{inside}/{name}" if inside else name
-                if name.startswith("."):
+                if not is_shown(name):
                     continue
                 if kind == "directory":
                     if recursive and not (inner and inner.contains(self / path)):
@@ -189,7 +191,7 @@ def parse_location(where: str | os.PathLike[str]) -> Path | Remote:
     """
     text = os.fspath(where)
     if "://" not in text:
-        return Path(text).resolve()
+        return real_path(text)
     from fsspec.core import url_to_fs
     from fsspec.implementations.local import LocalFileSystem
 
@@ -199,7 +201,12 @@ def parse_location(where: str | os.PathLike[str]) -> Path | Remote:
         raise ValueError(f"{protocol(text)}:// cannot be used yet: {_words(error)}") from error
     except Exception as error:
         raise ValueError(f"{protocol(text)}:// cannot be opened: {_words(error)}") from error
-    return Path(path).resolve() if isinstance(system, LocalFileSystem) else Remote(text)
+    return real_path(path) if isinstance(system, LocalFileSystem) else Remote(text)
+
+
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Absolute and without links. Of a circle of links, at which Path.resolve raises up to Python 3.12, itself."""
+    return Path(os.path.realpath(path))
 
 
 def contains(folder: Path | Remote, other: Path | Remote) -> bool:
@@ -209,13 +216,20 @@ def contains(folder: Path | Remote, other: Path | Remote) -> bool:
     return isinstance(other, Path) and other.is_relative_to(folder)
 
 
-def prepare_target(folder: Path | Remote) -> None:
-    """Make the folder for results, or see that it takes some. Raises OSError, elsewhere ImageError."""
+@contextmanager
+def prepared_target(folder: Path | Remote) -> Iterator[None]:
+    """Make the folder for results, or see that it takes some; one of this machine is held against other runs.
+
+    Raises OSError and InUse, elsewhere ImageError.
+    """
     if isinstance(folder, Remote):
         folder.check_room()
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with sole_use(folder):
         remove_leftovers(folder)
+        yield
 
 
 def protocol(url: str) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from types import TracebackType
 
 from translate.folders.plan import Item, RemoteItem
 from translate.folders.remote import Remote
 from translate.folders.report import Outcome
 from translate.images.types import ImageError
+from translate.temporary import held_folder
 
 
 class RemoteCache:
@@ -24,6 +27,9 @@ class RemoteCache:
     def __init__(self, *, only_standing: bool = False) -> None:
         self._only_standing = only_standing
         self._folders: dict[str, tuple[Item, Path | Remote, Path]] = {}
+        self._held = ExitStack()
+        self._root: Path | None = None
+        self._making = Lock()
 
     def __enter__(self) -> RemoteCache:
         return self
@@ -31,8 +37,7 @@ class RemoteCache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for _, _, folder in self._folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
+        self._held.close()
 
     def fetch(self, item: Item | RemoteItem) -> Item:
         """The same picture with both files on this disk: its source, and what stands at its target, if anything.
@@ -41,7 +46,7 @@ class RemoteCache:
         """
         if isinstance(item, Item):
             return item
-        folder = Path(tempfile.mkdtemp(prefix="cf-translate-")).resolve()
+        folder = Path(tempfile.mkdtemp(dir=self._place()))
         source, target = (
             path if isinstance(path, Path) else folder / side / PurePosixPath(name).name
             for path, side, name in ((item.source, "in", item.name), (item.target, "out", item.target_name))
@@ -56,6 +61,13 @@ class RemoteCache:
             if not item.source.fetch(source):
                 raise ImageError(source.name, "there is no such file any more")
         return here
+
+    def _place(self) -> Path:
+        """Where the copies are, made when the first one is wanted."""
+        with self._making:
+            if self._root is None:
+                self._root = self._held.enter_context(held_folder("cf-translate-cache-"))
+            return self._root
 
     def put(self, outcome: Outcome) -> Outcome:
         """Put up the result of a picture, if it has one; its copies are gone then. It failed where that fails."""

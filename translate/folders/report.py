@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import tempfile
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -45,20 +48,33 @@ class Report:
     """A file of JSON lines, one for each outcome; a further run adds its own.
 
     Without a path nothing is written. Each line goes to the file at once and in one piece, so that a killed run leaves
-    whole lines. Raises ValueError where the path names something that is no report, OSError where it cannot be written.
+    whole lines, and so does a full disk: what comes after that is said once, is not written, and sets `cut_short`. The
+    pictures go on. Raises, before there is anything to report, ValueError where the path names something that is no
+    report, OSError, with the path in it, where it cannot be written.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, say: Callable[[str], None] = lambda sentence: None) -> None:
+        self.cut_short = False
+        self._say = say
         self._file: int | None = None
         if path is None:
             return
+        self._path = path
         before = path.read_bytes() if path.is_file() else b""
         if before.lstrip()[:1] not in (b"", b"{"):
             raise ValueError(f"{path.name} is there already and is no report; it is left as it is")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        if before and not before.endswith(b"\n"):  # a full disk may have cut the last line
-            os.write(self._file, b"\n")
+        try:
+            os.write(self._file, b"")  # a device says here that it takes nothing
+            if path.is_file():
+                with tempfile.TemporaryFile(dir=path.parent, buffering=0) as trial:
+                    trial.write(bytes(4096))
+            if before and not before.endswith(b"\n"):  # of a run that was killed
+                self._add(b"\n")
+        except OSError as error:
+            os.close(self._file)
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
     def __enter__(self) -> Report:
         return self
@@ -68,6 +84,7 @@ class Report:
     ) -> None:
         if self._file is not None:
             os.close(self._file)
+            self._file = None
 
     def write(self, outcome: Outcome) -> None:
         """Add one line."""
@@ -76,7 +93,24 @@ class Report:
         row = asdict(outcome)
         row["seconds"] = round(outcome.seconds, 3)
         row["energies"] = [round(energy, 5) for energy in outcome.energies]
-        os.write(self._file, json.dumps(row).encode() + b"\n")
+        try:
+            self._add(json.dumps(row).encode() + b"\n")
+        except OSError as error:
+            os.close(self._file)
+            self._file = None
+            self.cut_short = True
+            self._say(f"{self._path}: {error.strerror}; from here on nothing is added to it")
+
+    def _add(self, line: bytes) -> None:
+        assert self._file is not None
+        written = 0
+        try:
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+        except OSError:
+            with contextlib.suppress(OSError):  # a pipe cannot be cut
+                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            raise
 
 
 class Summary:
@@ -100,3 +134,10 @@ class Summary:
 
     def __str__(self) -> str:
         return ", ".join(f"{self.counts[status]} {words}" for status, words in _WORDS.items() if self.counts[status])
+
+
+def passed_over(counts: Mapping[str, int]) -> str:
+    """Words for what a plan left out, to stand behind a summary; nothing where that is nothing."""
+    if not counts:
+        return ""
+    return f"; passed over {sum(counts.values())}: {', '.join(f'{count} {kind}' for kind, count in counts.items())}"

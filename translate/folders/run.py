@@ -11,11 +11,13 @@ result is put up with its outcome.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -24,7 +26,7 @@ from translate.folders.buckets import Bucket, ShapeBuckets
 from translate.folders.existing import existing_result
 from translate.folders.files import Failed, Stopped, provenance, translate_files, why_failed
 from translate.folders.plan import Item, Plan, RemoteItem
-from translate.folders.remote import prepare_target
+from translate.folders.remote import prepared_target, real_path
 from translate.folders.remote_cache import RemoteCache
 from translate.folders.report import Outcome
 from translate.images.read import image_size
@@ -96,14 +98,14 @@ def translate_bucket(
         if isinstance(done, Failed):
             outcomes.append(Outcome(name, target, "failed", done.seconds, reason=done.reason))
         else:
-            notes, steps = done.result.photo.notes, str(done.provenance["steps"])
+            notes, steps = done.notes, str(done.provenance["steps"])
             outcomes.append(Outcome(name, target, "done", done.seconds, done.result.energies, notes=notes, steps=steps))
     return outcomes
 
 
 def _refuse_links(item: Item) -> None:
     folder = item.target.parent
-    if folder.resolve() != folder:  # the plan's folders are free of links
+    if real_path(folder) != folder:  # the plan's folders are free of links
         raise ImageError(item.target.name, "its result's folder is a link, which may lead anywhere")
 
 
@@ -124,11 +126,10 @@ def run(
 
     stopped: asked at every step of a chain; once it says so, pictures that are past the model are still saved, the
     others dropped, and this ends. step: called after each step of each picture, by the workers. Raises ValueError for
-    options that the model cannot follow, and OSError where the target folder cannot be made, elsewhere ImageError.
+    options that the model cannot follow, InUse where another run has the target folder, and OSError where that cannot
+    be made, elsewhere ImageError.
     """
     wanted = provenance(translator, options)
-    yield from refusals(plan)
-    prepare_target(plan.target)
     workers = workers or _workers(translator)
     over = threading.Event()
 
@@ -160,12 +161,14 @@ def run(
 
     buckets = ShapeBuckets(translator, options)
     with (
+        prepared_target(plan.target),
         _threads_restored(),
         RemoteCache() as cache,
         ThreadPoolExecutor(workers) as lookers,
         ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):
         try:
+            yield from refusals(plan)
             for number, (found, sides) in enumerate(_ahead(lookers, look, plan.items, PREFETCH * workers), 1):
                 if stopped():
                     break
@@ -204,8 +207,20 @@ def _look(
 
 
 def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use, also by the quota of a container."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(there, _quota())))
+
+
+def _quota(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Cores that the container's control group may use at a time; infinity without one."""
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):  # version 2: "max 100000" or "150000 100000"
+        quota, period = (root / "cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):  # version 1: -1 for none
+        quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    return math.inf
 
 
 def _workers(translator: Translator) -> int:

@@ -64,6 +64,8 @@ def to_srgb(colours: Image.Image, icc: bytes | None, notes: list[str]) -> tuple[
                 if space == "RGB" and _is_srgb(icc):
                     return colours, None, colours
                 rgb = _converted(colours, profile, _srgb())
+                if space == "CMYK":
+                    notes.append("ink colours (CMYK): the result is sRGB")
                 return (colours, icc, rgb) if space == "RGB" and _leads_back(profile) else (rgb, None, rgb)
         except (OSError, ValueError, ImageCms.PyCMSError):
             pass

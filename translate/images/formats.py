@@ -20,6 +20,10 @@ WRITABLE = {
     ".gif": "GIF",
 }
 SUFFIXES = {*WRITABLE, ".mpo", ".apng", ".heic", ".heif"}
+_KEPT_BY_SYSTEMS = {
+    "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found",
+    "__macosx",
+}  # fmt: skip
 OPAQUE = {"JPEG", "BMP"}
 WITHOUT_PROFILE = {"BMP", "GIF"}
 
@@ -37,3 +41,8 @@ def saved_format(path: str | os.PathLike[str]) -> str | None:
 def is_image_name(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a picture by its suffix."""
     return PurePath(path).suffix.lower() in SUFFIXES
+
+
+def is_shown(name: str) -> bool:
+    """Whether a file or folder is neither hidden nor one that a NAS, a Mac, Windows or Linux keeps for itself."""
+    return not name.startswith(".") and name.casefold() not in _KEPT_BY_SYSTEMS

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
 import numpy as np
@@ -71,8 +72,10 @@ def read_exif(image: Image.Image, notes: list[str]) -> tuple[bytes | None, Image
         return None, turn
 
 
-def record_options(format: str, provenance: Mapping[str, object], exif: bytes | None) -> dict[str, Any]:
-    """The options of Pillow's save that write how a picture was provenance, and the EXIF to be kept."""
+def record_options(
+    format: str, provenance: Mapping[str, object], exif: bytes | None, dpi: tuple[float, float] | None = None
+) -> dict[str, Any]:
+    """The options of Pillow's save that write how a picture was made, the EXIF to be kept, and the resolution."""
     text = json.dumps(without_folders(provenance)) if provenance else ""
     options: dict[str, Any] = {}
     if format == "PNG":
@@ -82,13 +85,19 @@ def record_options(format: str, provenance: Mapping[str, object], exif: bytes | 
             options["pnginfo"].add_text(MAKER, text)
     elif format == "GIF":
         options["comment"] = f"{MAKER} {text}".encode() if text else b""
-    elif text and format != "BMP":
+    elif format != "BMP" and (text or exif is not None or dpi is not None):
         tags = Image.Exif()
         if exif is not None:
             tags.load(exif)
-        tags[ExifTags.Base.Software] = MAKER
-        tags[ExifTags.Base.ImageDescription] = text
+        if text:
+            tags[ExifTags.Base.Software] = MAKER
+            tags[ExifTags.Base.ImageDescription] = text
+        if dpi is not None:
+            tags[ExifTags.Base.XResolution], tags[ExifTags.Base.YResolution] = dpi
+            tags[ExifTags.Base.ResolutionUnit] = 2  # inches
         exif = tags.tobytes()
+    if dpi is not None and format in ("JPEG", "PNG", "TIFF", "BMP"):
+        options["dpi"] = dpi
     if exif is not None and format not in ("GIF", "BMP"):
         options["exif"] = exif
     return options
@@ -134,3 +143,12 @@ def _tail(path: str | os.PathLike[str], length: int = 1 << 16) -> bytes:
     with open(path, "rb") as file:
         file.seek(-min(length, file.seek(0, os.SEEK_END)), os.SEEK_END)
         return file.read()
+
+
+def source_digest(path: Path) -> str:
+    """The first 16 hexadecimal digits of the file's SHA-256. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]

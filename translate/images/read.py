@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import io
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from translate.images import container, kinds, png, tiff
 from translate.images.color import split_alpha, to_srgb
 from translate.images.formats import READABLE
 from translate.images.metadata import TURNS, read_exif
@@ -38,6 +40,7 @@ def open_image(source: Source, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
 
     Raises:
         ImageError: nothing readable is there.
+        TypeError: source is nothing of these, or an array of another type or shape.
     """
     return read_reduced(source, max_pixels)
 
@@ -46,24 +49,23 @@ def read_reduced(source: Source, max_pixels: int, enough: int | None = None) -> 
     """As open_image; a JPEG may come at 1/2, 1/4 or 1/8 of its size, no side below enough pixels."""
     if isinstance(source, LoadedImage):
         return source
+    source = _checked_type(source)
     name = source_name(source)
     try:
-        if isinstance(source, np.ndarray):
-            if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
-                raise ImageError(name, f"an array must be uint8 (H, W, 3), not {source.dtype} {source.shape}")
-            source = Image.fromarray(source)
         if isinstance(source, Image.Image):
-            _check_size(source, name, max_pixels)
+            _check_size(*source.size, name, max_pixels)
             source.load()
-            return _photo(source, name)
+            return _photo(source, name, [])
         with _stream(source, name) as stream:
             file_bytes = stream.seek(0, os.SEEK_END)
-            image = _recognise(stream, name)
-            _check_size(image, name, max_pixels, file_bytes)
+            check = partial(_check_size, name=name, max_pixels=max_pixels, file_bytes=file_bytes)
+            notes: list[str] = []
+            image = _recognise(stream, name, check, notes)
+            check(*image.size)
             if enough is not None:
                 image.draft(None, (enough, enough))
             image.load()
-            return _photo(image, name)
+            return _photo(image, name, notes)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -72,12 +74,27 @@ def read_reduced(source: Source, max_pixels: int, enough: int | None = None) -> 
         raise ImageError(name, _why_unread(error)) from error
 
 
+def _checked_type(source: object) -> str | os.PathLike[str] | bytes | IO[bytes] | Image.Image:
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+            raise TypeError(f"an array of pixels is uint8 (H, W, 3), not {source.dtype} {source.shape}")
+        return Image.fromarray(np.ascontiguousarray(source)) if source.size else Image.new("RGB", (0, 0))
+    if isinstance(source, bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike | bytes | Image.Image):
+        return source
+    if isinstance(source, io.TextIOBase) or not callable(getattr(source, "read", None)):
+        kind = "a file opened as text" if isinstance(source, io.TextIOBase) else type(source).__name__
+        raise TypeError(f"a picture is a path, bytes, a binary file, a Pillow picture or an array, not {kind}")
+    return source  # type: ignore[return-value]
+
+
 def _stream(source: str | os.PathLike[str] | bytes | IO[bytes], name: str) -> IO[bytes]:
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        if path.is_dir():
+        if os.path.isdir(path):
             raise ImageError(name, "this is a folder, not a picture")
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path):
             raise ImageError(name, "this is not an ordinary file")
         return path.open("rb")
     if isinstance(source, bytes):
@@ -87,43 +104,58 @@ def _stream(source: str | os.PathLike[str] | bytes | IO[bytes], name: str) -> IO
     return io.BytesIO(source.read())
 
 
-def _recognise(stream: IO[bytes], name: str) -> Image.Image:
+def _recognise(stream: IO[bytes], name: str, check: Callable[[int, int], None], notes: list[str]) -> Image.Image:
+    """The picture, undecoded. Its info has "icc_profile" where the file says in other words what its colours are,
+    and "lossless"."""
     stream.seek(0)
-    head = stream.read(512)
-    brands = head[8:64] if head[4:8] == b"ftyp" else b""
-    heic = any(brand in brands for brand in (b"heic", b"heix", b"heim", b"hevc", b"hevx"))
+    head = stream.read(kinds.HEAD)
+    heic = kinds.is_heic(head)
+    if kinds.camera_raw(head):
+        raise ImageError(name, kinds.what_else(head))
     if heic:
         try:
             import pillow_heif
         except ImportError as error:
-            raise ImageError(name, "HEIC pictures need one more package: pip install pillow-heif") from error
+            remedy = "or install one more package: pip install pillow-heif"
+            raise ImageError(name, "HEIC photos cannot be read here; save it as JPEG", remedy) from error
         pillow_heif.register_heif_opener()
+    if head.startswith(b"\xff\xd8\xff") and (reason := kinds.odd_jpeg(stream)):
+        raise ImageError(name, reason)
+    number, colours = 0, png.Colours()
+    if head.startswith(png.SIGNATURE):
+        stream, colours = png.readable(stream)
+        if head[24:25] == b"\x10" and head[25:26] in (b"\2", b"\6"):
+            notes.append(container.deep(16))
+    elif head.startswith(tiff.BEGINNINGS):
+        try:
+            page = tiff.whole_picture(stream, check)
+        except tiff.Unreadable as error:
+            raise ImageError(name, str(error)) from error
+        if page is not None:
+            stream, number = page.stream, page.number
+            notes += page.notes
     try:
-        return Image.open(stream, formats=("HEIF",) if heic else READABLE)
+        image = Image.open(stream, formats=("HEIF",) if heic else READABLE)
     except UnidentifiedImageError as error:
-        raise ImageError(name, _what_else(head)) from error
+        raise ImageError(name, kinds.what_else(head)) from error
+    if number:
+        image.seek(number)
+    if head[4:8] == b"ftyp":
+        icc, more = container.boxed_colours(stream)
+        notes += more
+        colours = png.Colours(image.info.get("icc_profile") or icc)
+    if colours.hdr:
+        notes.append(container.note_of_hdr(colours.hdr))
+    if colours.icc:
+        image.info["icc_profile"] = colours.icc
+    if container.gain_map(image, stream):
+        notes.append(container.GAIN_MAP)
+    image.info["lossless"] = container.is_lossless(stream, head)
+    return image
 
 
-def _what_else(head: bytes) -> str:
-    """What a file that no decoder knows seems to be."""
-    if not head:
-        return "the file is empty"
-    beginnings = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-    if head.startswith(beginnings) or head[4:8] == b"ftyp" or head[8:12] == b"WEBP":
-        return "the file is damaged: it begins like a picture but cannot be read as one"
-    if b"<svg" in head:
-        return "SVG drawings cannot be read; export it as PNG first"
-    if head.startswith(b"%PDF"):
-        return "this is not a picture we can read (PDF?)"
-    with contextlib.suppress(UnicodeDecodeError):
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last letter may be cut in two
-        if "\0" not in text:
-            return "this is not a picture we can read (text file?)"
-    return "this is not a picture we can read; JPEG, PNG, WebP, AVIF, TIFF, BMP and GIF are"
-
-
-def _check_size(image: Image.Image, name: str, max_pixels: int, file_bytes: int | None = None) -> None:
-    pixels = image.width * image.height
+def _check_size(width: int, height: int, name: str, max_pixels: int, file_bytes: int | None = None) -> None:
+    pixels = width * height
     if pixels == 0:
         raise ImageError(name, "the picture has no pixels")
     if pixels > max_pixels:
@@ -151,6 +183,12 @@ def _why_unread(error: Exception) -> str:
     return "the file is damaged and cannot be decoded"
 
 
+def _unchecked(width: int, height: int) -> None:
+    """For looks at the head of a file, whose size nobody has asked for yet."""
+    if width * height > MAX_PIXELS:
+        raise ValueError("too large to look at")
+
+
 _LYING = {turn for number, turn in TURNS.items() if number >= 5}  # those that swap width and height
 
 
@@ -161,10 +199,19 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """
     name = source_name(path)
     with contextlib.suppress(Exception), _stream(path, name) as stream:
-        image = _recognise(stream, name)
+        image = _recognise(stream, name, _unchecked, [])
         turn = None if image.format == "PNG" else TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         width, height = image.size
         return (height, width) if turn in _LYING else (width, height)
+    return None
+
+
+def image_format(path: str | os.PathLike[str]) -> str | None:
+    """Pillow's name of a file's format, "JPEG" for MPO, by its head; None where it is no picture that can be read."""
+    name = source_name(path)
+    with contextlib.suppress(Exception), _stream(path, name) as stream:
+        format = _recognise(stream, name, _unchecked, []).format
+        return "JPEG" if format == "MPO" else format
     return None
 
 
@@ -172,37 +219,44 @@ def is_complete(path: str | os.PathLike[str]) -> bool:
     """Whether all of a picture's file is there: read to its end, a JPEG only at an eighth of its size."""
     name = source_name(path)
     with contextlib.suppress(Exception), _stream(path, name) as stream:
-        image = _recognise(stream, name)
+        image = _recognise(stream, name, _unchecked, [])
         image.draft(None, (1, 1))
         image.load()
         return True
     return False
 
 
-def _photo(image: Image.Image, name: str) -> LoadedImage:
-    """A decoded picture of any mode -> Photo; the picture itself is left as it is."""
-    notes: list[str] = []
+def _photo(image: Image.Image, name: str, notes: list[str]) -> LoadedImage:
+    """A decoded picture of any mode -> Photo; the picture itself is left as it is. notes: those so far."""
     exif, turn = read_exif(image, notes)
+    icc, dpi = image.info.get("icc_profile"), None
+    with contextlib.suppress(Exception):  # as read_exif, which has told about it
+        dpi = container.resolution(image)
+        icc = icc or container.camera_profile(image)
     colours, alpha = split_alpha(image, notes)
     if turn is not None:
         colours = colours.transpose(turn)
         alpha = alpha and alpha.transpose(turn)
-    original, profile, rgb = to_srgb(colours, image.info.get("icc_profile"), notes)
+        dpi = (dpi[1], dpi[0]) if dpi and turn in _LYING else dpi
+    original, profile, rgb = to_srgb(colours, icc, notes)
     if alpha is not None:
         hidden = alpha.point(lambda value: 255 * (value == 0))
         for picture in (rgb, original):
             picture.paste((255, 255, 255), mask=hidden)
     notes += _pages(image)
     format = "JPEG" if image.format == "MPO" else image.format or "PNG"
-    return LoadedImage(rgb, alpha, profile, format, name, exif, tuple(notes), original)
+    more = any(key in image.info for key in ("xmp", "photoshop", "XML:com.adobe.xmp"))
+    return LoadedImage(
+        rgb, alpha, profile, format, name, exif, tuple(notes), original,
+        dpi=dpi, lossless=bool(image.info.get("lossless")), extra_metadata=more,
+    )  # fmt: skip
 
 
 def _pages(image: Image.Image) -> list[str]:
-    if image.format == "MPO":  # a photo with its depth or gain map, not an animation
+    if image.format in ("MPO", "TIFF"):  # a photo with its depth or gain map, not an animation; tiff.py counts pages
         return []
     try:
         count = getattr(image, "n_frames", 1)
     except Exception:  # the first picture is whole, and only that is wanted
         return []
-    kind, parts = ("several pages", "pages") if image.format == "TIFF" else ("animated", "frames")
-    return [f"{kind}: the first of {count} {parts} was taken"] if count > 1 else []
+    return [f"animated: the first of {count} frames was taken"] if count > 1 else []

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from models.atomic import whole_file
 from translate.images.color import with_alpha
-from translate.images.formats import is_image_name
+from translate.images.formats import is_image_name, is_shown
 from translate.images.read import MAX_PIXELS, read_reduced
 from translate.images.types import ImageError, source_name
 
@@ -25,8 +25,9 @@ from translate.images.types import ImageError, source_name
 def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
     """The files in a folder that by their suffix are pictures, sorted, without the hidden ones.
 
-    With recursive also those in its folders, without hidden folders and links to folders. A folder that may
-    not be read stands in the list itself, so that it is reported when its turn comes to be opened.
+    With recursive also those in its folders, without hidden ones; links to folders are followed, each folder is looked
+    at once. A folder that may not be read stands in the list itself, so that it is reported when its turn comes to be
+    opened.
 
     Raises:
         ImageError: there is no such folder, or it may not be read.
@@ -38,8 +39,16 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
     def refuse(error: OSError) -> None:
         refused[Path(error.filename)] = error
 
-    for place, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [sub for sub in folders if recursive and not sub.startswith(".")]
+    seen = {os.path.realpath(folder)}
+    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        inner = sorted(sub for sub in folders if recursive and is_shown(sub))
+        # Real folders first: what they hold shall not be called by the name of a link that leads to it.
+        inner.sort(key=lambda sub: os.path.islink(os.path.join(place, sub)))
+        folders.clear()
+        for sub in inner:
+            if (end := os.path.realpath(os.path.join(place, sub))) not in seen:
+                seen.add(end)
+                folders.append(sub)
         shown = (Path(place, file) for file in files if not file.startswith("."))
         found += [path for path in shown if is_image_name(path)]
     if folder in refused:

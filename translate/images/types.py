@@ -18,12 +18,19 @@ class ImageError(ValueError):
     Args:
         name: the file's name, without folders.
         reason: why, in plain words; str() is "name: reason".
+        remedy: what whoever runs the program can do about it, for nobody else; also a part of `reason`.
     """
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(name, reason)
+    def __init__(self, name: str, reason: str, remedy: str = "") -> None:
+        super().__init__(name, reason, remedy)
         self.name = name
-        self.reason = reason
+        self.public_reason = reason
+        self.reason = f"{reason}; {remedy}" if remedy else reason
+
+    @property
+    def public(self) -> str:
+        """As str(), without the remedy: for visitors of somebody else's machine."""
+        return f"{self.name}: {self.public_reason}"
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"
@@ -42,6 +49,9 @@ class LoadedImage:
         exif: the source's EXIF without place, orientation, thumbnail and maker's note, or None.
         notes: what the user should know about the reading, as plain sentences.
         original: like rgb, but in the source's own profile; rgb itself when profile is None.
+        dpi: pixels of an inch, across and down, where the source says so.
+        lossless: whether the source is of a format with and without loss, and of the kind without.
+        extra_metadata: whether there is XMP or IPTC, which no result keeps.
     """
 
     rgb: Image.Image
@@ -52,6 +62,9 @@ class LoadedImage:
     exif: bytes | None
     notes: tuple[str, ...]
     original: Image.Image
+    dpi: tuple[float, float] | None = None
+    lossless: bool = False
+    extra_metadata: bool = False
 
 
 Source = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8] | LoadedImage
@@ -60,6 +73,6 @@ Source = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.u
 def source_name(source: Source) -> str:
     """The file's name, without folders; "picture" for a source that has none."""
     if isinstance(source, str | os.PathLike):
-        return Path(source).name or Path(source).resolve().name or "/"
+        return Path(source).name or Path(os.path.realpath(source)).name or "/"
     name = getattr(source, "filename" if isinstance(source, Image.Image) else "name", None)
     return Path(name).name or "picture" if isinstance(name, str) else "picture"

@@ -12,7 +12,8 @@ from PIL import Image
 
 from models.atomic import whole_file
 from translate.images.color import in_own_colors, with_alpha
-from translate.images.formats import WITHOUT_PROFILE, WRITABLE, saved_format
+from translate.images.formats import saved_format
+from translate.images.limits import check_savable, fitting_exif, takes_profile
 from translate.images.metadata import BMP_MARK, record_options, without_folders
 from translate.images.types import ImageError, LoadedImage
 
@@ -34,11 +35,13 @@ def save_image(
         like: the photo that rgb was made from, of the same size. Its alpha goes back on; where the format has
             none the picture goes over white. Its colour profile goes back where the format can hold one: only
             the CHANGE from like.rgb is then carried over to like.original, so that colours outside sRGB
-            survive and an unchanged picture comes back exactly.
+            survive and an unchanged picture comes back exactly. Its resolution stays, and a WebP without loss
+            stays without. limits.dropped says what else is lost.
         provenance: how the picture was made, to be read by read_provenance: JSON in a PNG text, in a GIF comment, in
             the EXIF ImageDescription of the others; behind the end of a BMP, which has no room for it and which readers
             follow only as far as its own size. Of Path objects and absolute paths only the last part is kept.
-        keep_metadata: also write like.exif; without it, no EXIF of the source.
+        keep_metadata: also write like.exif, as much of it as the format has room for; without it, no EXIF of the
+            source.
         quality: 1 to 100, of JPEG, WebP and AVIF.
         source: the file that must not be written over.
 
@@ -50,17 +53,19 @@ def save_image(
         ValueError: like is of another size.
     """
     path = Path(path)
-    format = saved_format(path)
-    if format is None:
-        raise ImageError(path.name, f"its name must end with one of {' '.join(WRITABLE)} to be saved")
+    check_savable(path, rgb.size)
+    format = saved_format(path) or ""
     if source is not None and _same_file(path, source):
         raise ImageError(path.name, "this would write over the source picture; choose another name or folder")
     if like is not None and like.rgb.size != rgb.size:
         raise ValueError(f"a picture of {rgb.size} pixels cannot be saved like one of {like.rgb.size}")
 
-    options = record_options(format, provenance or {}, like.exif if like is not None and keep_metadata else None)
+    exif = fitting_exif(like.exif, format) if like is not None and like.exif is not None and keep_metadata else None
+    options = record_options(format, provenance or {}, exif, like.dpi if like is not None else None)
     if format in ("JPEG", "WEBP", "AVIF"):
         options["quality"] = quality
+    if format == "WEBP" and like is not None and like.format == "WEBP" and like.lossless:
+        options |= {"lossless": True, "quality": 80}  # which is the effort here
     if format == "JPEG":
         options["subsampling"] = 0
     if format == "AVIF":
@@ -74,7 +79,7 @@ def save_image(
     if rgb.mode != "RGB" or rgb.info:  # else no copy: it may be large
         picture = rgb.convert("RGB")
         picture.info.clear()
-    if like is not None and like.profile is not None and format not in WITHOUT_PROFILE:
+    if like is not None and takes_profile(format, like.profile):
         picture = in_own_colors(picture, like)
         options["icc_profile"] = like.profile
     if like is not None and like.alpha is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,6 @@ class Folders:
 
 def training_twin(folder: Path) -> Path | None:
     """trainA for testA, where it is there."""
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
     twin = folder.with_name(folder.name.replace("test", "train", 1))
     return twin if folder.name.startswith("test") and twin.is_dir() else None

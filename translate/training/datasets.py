@@ -12,7 +12,6 @@ import json
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from models.atomic import whole_file
-from translate.images.formats import is_image_name
+from translate.images.formats import is_image_name, is_shown
 from translate.images.training_set import TrainingFile, training_files
 from translate.images.types import ImageError
 
@@ -29,6 +28,8 @@ RECORD = "data.json"  # what a run folder calls the description of its training 
 HUB = "hf://"
 MAX_FILE = 512 * 2**20  # of a picture in a zip or on the Hub, in bytes, however small it is packed
 MAX_ZIP = 64 * 2**30
+_ENCRYPTED = 1  # a bit of the flags of a file in a zip
+_PACKED = {6: "implode", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 _AT_ONCE = 8  # downloads side by side
 
 
@@ -61,8 +62,8 @@ def open_dataset(where: str | os.PathLike[str]) -> Dataset:
             return _in_zip(
                 archive, "" if inside == "." else inside, shown=f"{archive.name}/{inside}".removesuffix("/.")
             )
-    name = path.resolve().name
-    return Dataset(name, name, training_files(path), path.resolve())
+    folder = Path(os.path.realpath(path))
+    return Dataset(folder.name, folder.name, training_files(path), folder)
 
 
 def _in_zip(archive: Path, inside: str, shown: str) -> Dataset:
@@ -70,7 +71,9 @@ def _in_zip(archive: Path, inside: str, shown: str) -> Dataset:
     try:
         with zipfile.ZipFile(archive) as zipped:
             entries = zipped.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        for entry in entries:  # old programs of Windows write such names
+            entry.filename = entry.filename.replace("\\", "/")
+    except Exception as error:  # a damaged list of the zip's files may bring about anything
         raise ImageError(archive.name, "this is neither a folder of pictures nor a zip that can be read") from error
     opened = cache(partial(zipfile.ZipFile, archive))  # once for all the files, when the first one is wanted
     prefix = f"{inside}/" if inside else ""
@@ -91,13 +94,24 @@ def _unzipped(opened: Callable[[], zipfile.ZipFile], entry: zipfile.ZipInfo) -> 
     try:
         with opened().open(entry) as packed:
             content = packed.read(MAX_FILE + 1)
-    except RuntimeError as error:
-        raise ImageError(entry.filename, "it is locked with a password") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
-        raise ImageError(entry.filename, "the zip is damaged here, or packed in an unusual way") from error
+    except Exception as error:  # each way of packing has its own errors
+        raise ImageError(entry.filename, _why_packed(entry, error)) from error
     if len(content) > MAX_FILE:
         raise ImageError(entry.filename, f"it would unpack to more than {MAX_FILE >> 20} MB")
     return content
+
+
+def _why_packed(entry: zipfile.ZipInfo, error: Exception) -> str:
+    if isinstance(error, NotImplementedError):  # which is a RuntimeError
+        kind = _PACKED.get(entry.compress_type, f"method {entry.compress_type}")
+        return f"it is packed in a way that cannot be read ({kind}); pack the zip anew with ordinary compression"
+    if entry.flag_bits & _ENCRYPTED or isinstance(error, RuntimeError):
+        return "it is locked with a password"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory to unpack it"
+    if isinstance(error, OSError) and error.strerror:
+        return f"it could not be read ({error.strerror})"
+    return "the zip is damaged here"
 
 
 def _on_the_hub(where: str) -> Dataset:
@@ -140,8 +154,7 @@ def _on_the_hub(where: str) -> Dataset:
 
 def _is_shown(name: str) -> bool:
     """Whether a file is a picture by its name, and neither it nor a folder around it is hidden or the system's."""
-    parts = PurePosixPath(name).parts
-    return is_image_name(name) and not any(part.startswith((".", "__MACOSX")) for part in parts)
+    return is_image_name(name) and all(map(is_shown, PurePosixPath(name).parts))
 
 
 def record(run: Path, domains: Mapping[str, Mapping[str, Any]]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,17 +19,21 @@ from models.train.curriculum import TrainingConfig
 from models.train.data import ImageArray
 from models.train.distributed import World, init_distributed
 from models.train.presets import denoiser, from_scratch, things
-from models.train.run_dir import STATE, Measure, Progress, read_config
+from models.train.run_dir import CHECKPOINTS, CONFIG, LOG, SAMPLES, STATE, Measure, Progress, read_config
 from models.train.style import fit_style, style_schedule
 from models.train.trainer import Trainer
 from translate.images.training_set import read_training_files
 from translate.images.types import ImageError
+from translate.lock import sole_use
 from translate.metrics.held_out import measurer, network_at_hand, split
 from translate.pipeline import pick_device
-from translate.training.datasets import Dataset, described, open_dataset, record
+from translate.training.datasets import RECORD, Dataset, described, open_dataset, record
 from translate.training.recorder import Recorder
 
 PRESET = 128  # pixels
+PICTURES, CURVES = "pictures", "curves.png"
+_WRITTEN = (CONFIG, LOG, SAMPLES, CHECKPOINTS, FILE_NAME, RECORD, PICTURES, CURVES)
+_CACHED = re.compile(r"[0-9a-f]{32}\.(npy|json)|\.cf-translate-[0-9a-f]{16}\.part")
 PAINTED = "photos"  # what a style is put on
 
 
@@ -98,9 +104,9 @@ def fit(
     """
     if style:
         return _fit_style(domains, preset, device, say)
-    with init_distributed(pick_device(device)) as (world, processor):
+    with ExitStack() as held, init_distributed(pick_device(device)) as (world, processor):
         with world.main_first():
-            trainer, measure = _prepare(domains, config, resume, features, processor, world, say)
+            trainer, measure = _prepare(domains, config, resume, features, processor, world, say, held)
         if not world.is_main:
             trainer.train(minutes=minutes, stop=stop)
             return domains.out / FILE_NAME
@@ -122,20 +128,24 @@ def _prepare(
     device: torch.device,
     world: World,
     say: Callable[[str], None],
+    held: ExitStack,
 ) -> tuple[Trainer, Measure | None]:
-    """The trainer, and what measures its model. The run folder is made before thousands of images are read."""
+    """The trainer, and what measures its model. The run folder is made before thousands of images are read; the main
+    process holds it against other runs as long as `held` is open."""
     out = domains.out
     if resume:
         config = read_config(out)
-    elif (out / STATE).exists():
-        raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
+    else:
+        check_free(out)
     config = config or training_config(source=domains.source is not None)
     sets = _opened(domains)
     network = network_at_hand(features, device) if world.is_main else None
     with _removed_on_failure(out):
         out.mkdir(parents=True, exist_ok=True)
+        if world.is_main:
+            held.enter_context(sole_use(out))
         _announce(sets, world, say)
-        read = partial(_read, size=config.picture_size, cache=out / "pictures", world=world, say=say)
+        read = partial(_read, size=config.picture_size, cache=out / PICTURES, world=world, say=say)
         learned, held_out, descriptions = _divided(sets, read)
         target, source = learned["target"], learned.get("source")
         trainer = Trainer(
@@ -154,11 +164,14 @@ def _fit_style(domains: Domains, preset: int | None, device: str, say: Callable[
     out, chosen = domains.out, pick_device(device)
     schedule = style_schedule()
     schedule = schedule.up_to(preset or schedule.finest)
-    if (out / FILE_NAME).exists():
-        raise FileExistsError(f"{out} already holds a model; choose another folder")
+    for name in (FILE_NAME, RECORD):
+        if os.path.lexists(out / name):
+            what = "a model" if name == FILE_NAME else name
+            raise FileExistsError(f"{out} already holds {what}; choose another folder")
     sets = _opened(domains)
-    with _removed_on_failure(out):
+    with ExitStack() as held, _removed_on_failure(out):
         out.mkdir(parents=True, exist_ok=True)
+        held.enter_context(sole_use(out))
         _announce(sets, World(), say)
         paintings, description = _read(sets["target"], schedule.finest, None, World(), say)
         source, target = _names(domains, sets)
@@ -168,6 +181,25 @@ def _fit_style(domains: Domains, preset: int | None, device: str, say: Callable[
     return out / FILE_NAME
 
 
+def check_free(out: Path) -> None:
+    """Raises FileExistsError where a new training would write over what lies in its folder.
+
+    What a training left that was ended before its first state was saved is no hindrance.
+    """
+    if (out / STATE).exists():
+        raise FileExistsError(f"{out} already holds a run; resume it or choose another folder")
+    found = {name for name in _WRITTEN if os.path.lexists(out / name)}
+    with suppress(ValueError, OSError, TypeError, KeyError, AttributeError):
+        if CONFIG in found and read_config(out):
+            found &= {FILE_NAME, PICTURES}
+    if (out / PICTURES).is_dir() and all(map(_CACHED.fullmatch, os.listdir(out / PICTURES))):
+        found.discard(PICTURES)
+    if found:
+        raise FileExistsError(
+            f"{out} already holds {min(found)}, which is no run of cf-translate; choose another folder"
+        )
+
+
 def _opened(domains: Domains) -> dict[str, Dataset]:
     out = domains.out
     if out.exists() and not out.is_dir():
@@ -175,7 +207,7 @@ def _opened(domains: Domains) -> dict[str, Dataset]:
     places = {"target": domains.target, **({} if domains.source is None else {"source": domains.source})}
     sets = {domain: open_dataset(place) for domain, place in places.items()}
     for found in sets.values():
-        if found.folder is not None and out.resolve().is_relative_to(found.folder):
+        if found.folder is not None and Path(os.path.realpath(out)).is_relative_to(found.folder):
             raise ValueError(f"the run folder must not lie inside {found.name}, whose pictures it is trained on")
     return sets
 

@@ -19,13 +19,15 @@ from PIL import Image
 
 from models.schedule import MAX_STRENGTH
 from translate.explain import heat
+from translate.images.limits import check_savable, dropped
 from translate.images.read import open_image
 from translate.images.types import ImageError, LoadedImage
+from translate.images.write import save_image
 from translate.options import SamplingOptions
 from translate.pipeline import Translator
 from translate.trajectory import Frame, saliency
 from translate.web.fifo_queue import FifoQueue, Ticket
-from translate.web.trajectory_cache import Trajectory, TrajectoryCache, pack
+from translate.web.trajectory_cache import Trajectory, TrajectoryCache, pack, result_name
 
 MAX_PIXELS = 25_000_000  # of a visitor's photo: 100 MB while it is worked on
 MAX_PICTURES = 24  # of one visitor at a time
@@ -98,8 +100,9 @@ class TranslationService:
             for ahead in _waiting(ticket, stop):
                 yield replace(progress, ahead=ahead)
             if not stop.is_set():
-                photo = open_image(source, max_pixels=MAX_PIXELS)
-                progress = replace(progress, advice=" ".join([self._advice(direction, photo), *photo.notes]).strip())
+                photo = self._opened(source, direction)
+                words = [self._advice(direction, photo), *map(_capital, self.notes(photo, source, direction))]
+                progress = replace(progress, advice=" ".join(words).strip())
                 shown = 0.0
                 for frame in self._steps(direction, photo, options):
                     progress.trajectory.frames.append(frame)
@@ -133,10 +136,10 @@ class TranslationService:
                         last = len(trajectory.frames)
                         results.append(self._compute(trajectory.save, last, self._new_folder(), MAX_PIXELS))
                         preview = results[-1].with_name("preview.jpg")
-                        self.picture(trajectory, last).save(preview, quality=88)
+                        save_image(self.picture(trajectory, last), preview, quality=88)
                         batch = replace(batch, previews=(*batch.previews, (preview, results[-1].name)))
                     except ImageError as error:
-                        batch = replace(batch, refused=(*batch.refused, str(error)))
+                        batch = replace(batch, refused=(*batch.refused, error.public))
             archive = pack(results, self._new_folder() / f"{translator.name}.zip") if results else None
             yield replace(batch, archive=archive, finished=True)
 
@@ -158,7 +161,11 @@ class TranslationService:
 
     def check(self, source: Path) -> None:
         """Raises ImageError for a photo that cannot be translated."""
-        self._compute(open_image, source, max_pixels=MAX_PIXELS)
+        self._compute(self._opened, source, next(iter(self.translators)))
+
+    def notes(self, photo: LoadedImage, source: Path, direction: str) -> tuple[str, ...]:
+        """What a visitor should know about how the photo was read, and about what its result cannot keep."""
+        return (*photo.notes, *dropped(photo, result_name(source, direction)))
 
     def accepts(self, source: Path, direction: str) -> bool | None:
         """Whether the photo looks like what the direction starts from; None where its model cannot tell."""
@@ -210,6 +217,12 @@ class TranslationService:
         folder.mkdir(parents=True)
         return folder
 
+    def _opened(self, source: Path, direction: str) -> LoadedImage:
+        """The photo, if it can be read and its result can be saved. Raises ImageError."""
+        photo = open_image(source, max_pixels=MAX_PIXELS)
+        check_savable(result_name(source, direction), photo.rgb.size)
+        return photo
+
     def _translator(self, direction: str) -> Translator:
         if direction not in self.translators:
             raise ValueError(f"There is no direction {direction!r}; known are: {', '.join(self.translators)}.")
@@ -253,7 +266,7 @@ class TranslationService:
 
     def _trajectory(self, source: Path, translator: Translator, options: SamplingOptions, stop: Event) -> Trajectory:
         trajectory = Trajectory(source, translator, options)
-        for frame in self._steps(translator.name, open_image(source, max_pixels=MAX_PIXELS), options):
+        for frame in self._steps(translator.name, self._opened(source, translator.name), options):
             trajectory.frames.append(frame)
             if stop.is_set():
                 break
@@ -264,3 +277,7 @@ def _waiting(ticket: Ticket, stop: Event) -> Iterator[int]:
     """How many are ahead, again and again, until it is one's turn or one gives up."""
     while not stop.is_set() and (ahead := ticket.ahead(0.4)):
         yield ahead
+
+
+def _capital(sentence: str) -> str:
+    return f"{sentence[:1].upper()}{sentence[1:]}."

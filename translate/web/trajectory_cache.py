@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 import zipfile
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -53,8 +54,7 @@ class Trajectory:
             raise ValueError(f"There is no step {step}; the last one is {len(self.frames)}.")
         photo, digest = open_source(self.source, max_pixels)
         picture = Image.fromarray(self.frames[step - 1].apply_to(np.asarray(photo.rgb))) if step else photo.rgb
-        suffix = self.source.suffix.lower() if can_save(self.source) else ".png"
-        target = folder / f"{safe_name(self.source)}-{self.translator.name}{suffix}"
+        target = folder / result_name(self.source, self.translator.name)
         return save_result(picture, target, photo, {**self.provenance(step), "source": digest}, source=self.source)
 
     def save_gif(self, folder: Path) -> Path:
@@ -115,13 +115,21 @@ class TrajectoryCache:
 
 
 def safe_name(path: str | os.PathLike[str]) -> str:
-    """A file's name without folder and suffix, in letters, digits, - and _ only; "picture" if nothing is left."""
-    return re.sub(r"[^\w-]+", "_", Path(path).stem, flags=re.ASCII).strip("_")[:60] or "picture"
+    """A file's name without folder and suffix, in letters and digits of any script, - and _ only; "picture" if nothing
+    is left."""
+    name = unicodedata.normalize("NFC", Path(path).stem)
+    return re.sub(r"[^\w-]+", "_", name).strip("_")[:60].strip("_") or "picture"
+
+
+def result_name(source: Path, label: str) -> str:
+    """What the result of a photo is called: of its own form, PNG where that cannot be written."""
+    suffix = source.suffix.lower() if can_save(source) else ".png"
+    return f"{safe_name(source)}-{label}{suffix}"
 
 
 def pack(pictures: Sequence[Path], target: Path) -> Path:
     """Put pictures into a zip file, a number in front of each name, so that two may be called the same."""
-    with zipfile.ZipFile(target, "w") as archive:  # pictures do not compress any further
+    with zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:  # pictures do not compress any further
         for number, picture in enumerate(pictures, 1):
             archive.write(picture, f"{number:02d}-{picture.name}")
     return target
