@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -108,6 +108,7 @@ class TrainingConfig:
     sheet_every: int = 100
     bfloat16_up_to: int = 0
     steps_at_use: tuple[int, ...] = ()
+    stretch_at_use: float = 1.0
     strength: float = 1.0
     upsampling: Upsampling = field(default_factory=Upsampling)
 
@@ -116,6 +117,15 @@ class TrainingConfig:
             raise ValueError("to learn the way back from noise, every level needs a denoise_scale")
         if self.steps_at_use and len(self.steps_at_use) != len(self.curriculum.schedule.levels):
             raise ValueError("steps_at_use needs one number for each level")
+
+    def at_use(self, schedule: Schedule) -> Schedule:
+        """The first levels of a trained schedule with their steps at use."""
+        steps = self.steps_at_use or tuple(level.steps for level in schedule.levels)
+        levels = (
+            replace(level, steps=count, step_size=self.stretch_at_use * level.step_size)
+            for level, count in zip(schedule.levels, steps, strict=False)
+        )
+        return replace(schedule, levels=tuple(levels))
 
     @property
     def picture_size(self) -> int:

@@ -20,8 +20,8 @@ SEEN_AT = 128  # px: the trunk knows whole things at this size and hardly at 64 
 class _Kind:
     """What sets trainings of one kind of thing apart, by level.
 
-    luma, chroma: windows in pixels of each level. gate: how firmly the ground is kept, see gate.gate_change. guide: see
-    schedule.Level.
+    luma, chroma: windows in pixels of each level. gate: how firmly the ground is kept, see gate.gate_change. epsilon:
+    see config.Upsampling; smaller takes more of the source's detail away. guide: see schedule.Level.
     """
 
     steps: dict[int, int]
@@ -31,14 +31,16 @@ class _Kind:
     chroma: dict[int, Scales]
     learning_rate: float
     gate: float
+    epsilon: float
     guide: float = 0.0
+    stretch_at_use: float = 1.0
 
 
 # Things whose colours change more than their shapes. Colours change over a sixteenth to an eighth of a picture,
 # whatever the level, and end where the source has an edge.
 _COLORS = _Kind(
     steps={64: 10, 128: 12, 256: 6},
-    steps_at_use={64: 50, 128: 30, 256: 8},
+    steps_at_use={64: 36, 128: 24, 256: 8},
     step_rms={64: 0.03, 128: 0.03, 256: 0.03},
     luma={
         64: ((4, 0.1), (16, 0.4)),
@@ -48,13 +50,14 @@ _COLORS = _Kind(
     chroma={64: ((8, 0.8), (16, 0.8)), 128: ((16, 0.8), (32, 0.8)), 256: ((32, 0.8), (64, 0.8))},
     learning_rate=7e-4,
     gate=0.25,
+    epsilon=0.1,
     guide=0.05,
 )
 # Things whose shapes change. Large windows on the coarse level: what it may paint are snouts and ears, no texture, and
 # the energy stays able to tell it from the target. Every level adds what is finer than the one before could show.
 _SHAPES = _Kind(
     steps={64: 10, 128: 10, 256: 6},
-    steps_at_use={64: 60, 128: 24, 256: 8},
+    steps_at_use={64: 75, 128: 30, 256: 8},
     step_rms={64: 0.03, 128: 0.02, 256: 0.02},
     luma={
         64: ((4, 0.15), (8, 0.7), (16, 1.0), (32, 0.5)),
@@ -63,7 +66,9 @@ _SHAPES = _Kind(
     },
     chroma={64: ((8, 0.03),), 128: ((16, 0.03),), 256: ((32, 0.03),)},
     learning_rate=1e-3,
-    gate=0.2,
+    gate=0.1,
+    epsilon=0.02,
+    stretch_at_use=1.5,
 )
 _ITERATIONS = {64: 300, 128: 200, 256: 120}
 
@@ -92,7 +97,8 @@ def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingCo
         r1_every=2,
         sheet_every=100,
         steps_at_use=tuple(kind.steps_at_use[r] for r in resolutions),
-        upsampling=Upsampling(luma=1.0, chroma=0.0, radius=5, epsilon=0.1),
+        stretch_at_use=kind.stretch_at_use,
+        upsampling=Upsampling(luma=1.0, chroma=0.0, radius=5, epsilon=kind.epsilon),
         ema=0.99,
     )
 

@@ -327,13 +327,9 @@ class Trainer:
         return Model(energy.eval().requires_grad_(False), config, self.probe)
 
     def ready_schedule(self) -> Schedule:
-        """The levels that are wholly faded in, with their steps at use."""
+        """The levels that are wholly faded in, as they are at use."""
         position = self.config.curriculum.at(max(0, self.iteration - 1))
-        ready = self.batches.schedule(position.level if position.beta >= 1 else position.level - 1)
-        if not self.config.steps_at_use:
-            return ready
-        levels = (replace(v, steps=n) for v, n in zip(ready.levels, self.config.steps_at_use, strict=False))
-        return replace(ready, levels=tuple(levels))
+        return self.config.at_use(self.batches.schedule(position.level if position.beta >= 1 else position.level - 1))
 
     def _load(self) -> None:
         path = self.run_dir / STATE
