@@ -124,7 +124,8 @@ class FileBars:
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """For as long as one file is worked on."""
-        self._bars.reset(self._chain, total=self._steps, description=_short(printable(name)), visible=True)
+        # Not by reset, which draws at once: for small pictures that took a tenth of the time.
+        self._bars.update(self._chain, completed=0, description=_short(printable(name)), visible=True)
         try:
             yield
         finally:
