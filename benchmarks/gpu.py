@@ -1,9 +1,8 @@
-"""Trains directions on a GPU for some minutes: larger batches, longer chains and finer levels than the presets.
+"""Trains directions on a GPU for some minutes: larger batches and finer levels than the presets.
 
     python -m benchmarks.gpu pack DATA --out gpu/pictures.zip  # small enough to travel; DATA: NAME/trainA, trainB
     python -m benchmarks.gpu train gpu/pictures.zip --out runs/gpu --minutes 25
     python -m benchmarks.gpu one gpu/pictures.zip DIRECTION --out RUN --minutes 25 [--set KEY=VALUE ...]
-    python -m benchmarks.gpu export runs/gpu gpu/pictures.zip --out models/weights  # with the chains for use
 
 `train` runs one process for each direction, side by side on one GPU: a single one would leave it idle half of the time.
 Each measures its own speed, divides the minutes among its levels, checkpoints every two minutes and stops in time.
@@ -26,17 +25,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.gate import SIDE, fit_probe
 from models.memory import keep_freed_memory
 from models.model import Model
-from models.names import FILE_NAME
-from models.schedule import Level
 from models.terms.perceptual import PerceptualEnergy
-from models.terms.trunk import load_trunk
 from models.train.curriculum import Curriculum, Phase, TrainingConfig
 from models.train.data import ImageArray
 from models.train.presets import things
-from models.train.run_dir import CHECKPOINTS, Progress
+from models.train.run_dir import Progress
 from models.train.trainer import Trainer
 
 PACKED = 256  # side of the pictures in the zip, in pixels
@@ -60,56 +55,6 @@ DIRECTIONS = {
     "cat2dog": Direction(("cat2dog/trainA", "cat2dog/trainB"), ("cats", "dogs"), True),
     "dog2cat": Direction(("cat2dog/trainB", "cat2dog/trainA"), ("dogs", "cats"), True),
 }
-
-
-@dataclass(frozen=True)
-class AtUse:
-    """How the chain of a finished training is set for use. All by level, coarse first.
-
-    size, luma, chroma, window: what its step sizes, the weights of its luma and chroma, and the windows of its chroma
-    are multiplied by. Long steps on the coarse level change what a picture shows; short ones on the fine level leave
-    less texture behind. checkpoint: the one to take in the place of the last model.
-    """
-
-    steps: tuple[int, int]
-    size: tuple[float, float] = (1.0, 1.0)
-    luma: tuple[float, float] = (1.0, 1.0)
-    chroma: tuple[float, float] = (1.0, 1.0)
-    window: tuple[int, int] = (1, 1)
-    gate: float = 0.25
-    checkpoint: str = ""
-
-    def of(self, number: int, level: Level) -> Level:
-        """A level of a finished training, set for use."""
-        luma = tuple((window, self.luma[number] * weight) for window, weight in level.luma)
-        chroma = tuple((self.window[number] * window, self.chroma[number] * weight) for window, weight in level.chroma)
-        size = self.size[number] * level.step_size
-        return replace(level, steps=self.steps[number], step_size=size, luma=luma, chroma=chroma)
-
-
-# Found by eye on test pictures that no panel saw; panels chose among a few, see docs/experiments.md.
-AT_USE = {
-    "apple2orange": AtUse((30, 30), luma=(0.1, 0.4), chroma=(0.8, 0.8), window=(2, 2)),
-    "orange2apple": AtUse((12, 40), chroma=(0.4, 1.0)),
-    "cat2dog": AtUse((65, 16), size=(1.7, 0.3), gate=0.2, checkpoint="000900"),
-    "dog2cat": AtUse((60, 16), size=(2.0, 0.3), gate=0.2, checkpoint="001000"),
-}
-
-
-def export(runs: Path, pictures: Path, out: Path) -> None:
-    """Write the models of finished trainings, RUNS/DIRECTION/model.safetensors, with their chains for use and a probe
-    fitted by this version."""
-    for name, at_use in AT_USE.items():
-        run = runs / name
-        file = run / CHECKPOINTS / f"{at_use.checkpoint}.safetensors" if at_use.checkpoint else run / FILE_NAME
-        model = Model.load(file)
-        schedule = model.config.schedule
-        levels = tuple(at_use.of(number, level) for number, level in enumerate(schedule.levels))
-        schedule = replace(schedule, levels=levels, gate=at_use.gate)
-        source, target = (list(unpacked(pictures, folder, SIDE).whole(SIDE)) for folder in DIRECTIONS[name].folders)
-        probe = fit_probe(source, target, load_trunk())
-        Model(model.energy, replace(model.config, schedule=schedule), probe).save(out / f"{name}.safetensors")
-        print(out / f"{name}.safetensors")
 
 
 def pack(data: Path, out: Path) -> None:
@@ -239,11 +184,6 @@ def main() -> None:
     packing.add_argument("data", type=Path)
     packing.add_argument("--out", type=Path, required=True)
     packing.set_defaults(run=lambda o: pack(o.data, o.out))
-    exporting = commands.add_parser("export")
-    exporting.add_argument("runs", type=Path)
-    exporting.add_argument("pictures", type=Path)
-    exporting.add_argument("--out", type=Path, required=True)
-    exporting.set_defaults(run=lambda o: export(o.runs, o.pictures, o.out))
     for name, run in (("train", train_all), ("one", train_one)):
         training = commands.add_parser(name)
         training.add_argument("pictures", type=Path)
