@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is; threads that spin take shared cores away
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 try:

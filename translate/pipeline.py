@@ -18,6 +18,7 @@ from torch import Tensor
 
 from models.config import ModelConfig
 from models.energy import pooled
+from models.gate import SIDE as PROBE_SIDE
 from models.model import Energy, Model
 from models.names import FILE_NAME
 from models.registry import locate
@@ -31,7 +32,6 @@ from translate.options import SamplingOptions
 from translate.trajectory import Frame, saliency
 
 LONGEST = 8  # the working copy is at most this many times longer than the model's pictures are wide
-PROBE_SIDE = 128  # short side, in pixels, of what the domain check looks at
 SAMPLER_VERSION = 1  # raise it whenever the same model, image and options give other pixels
 DEFAULT = SamplingOptions()
 PREVIEW = 512  # short side, in pixels, of the pictures that frames show
