@@ -581,7 +581,9 @@ def test_dry_run(tiny_model: Path, translator: Translator, folder: Path, tmp_pat
     ]
     assert not target.exists()
     assert not (tmp_path / "r.jsonl").exists()
-    assert command(folder, target, *options, "--glob", "sub/*").stdout == "3 translated\n"
+    assert (
+        command(folder, target, *options, "--glob", "sub/*").stdout == "3 translated; passed over 3: 3 not named so\n"
+    )
     draw(target / "b.png", seed=40)
     (folder / "away.jpg").symlink_to("/etc/hosts")
     result = command(folder, target, *options, "--dry-run")

@@ -78,6 +78,7 @@ def test_brackets_in_names_and_the_running_picture_on_a_terminal(pictures: Path,
     pty = pytest.importorskip("pty", reason="this system has other terminals")
     main, worker = pty.openpty()
     line = [sys.executable, "-m", "cli", "translate", *map(str, pictures.glob("*.png")), "-m", str(tiny_model)]
+    line += ["--steps", "500"]  # for the bar of each to be seen
     with open(pictures.parent / "list.txt", "wb") as listed:
         started = subprocess.Popen(
             line, cwd=ROOT, stdout=listed, stderr=worker, env={**os.environ, "COLUMNS": "80", "LINES": "24"}

@@ -29,7 +29,7 @@ def requirements(lines: list[str]) -> dict[str, Requirement]:
 
 
 DECLARED = requirements(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"])
-BROUGHT_BY_GRADIO = {"gradio", "pydantic", "typer", "rich", "fsspec"}
+BROUGHT_BY_GRADIO = {"filelock", "gradio", "pydantic", "typer", "rich", "fsspec"}
 WANTED = requirements((ROOT / "space" / "requirements.txt").read_text(encoding="utf-8").splitlines())
 
 
