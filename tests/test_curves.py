@@ -178,7 +178,13 @@ def test_training_says_what_it_holds_out_and_learns_from_the_rest(tmp_path: Path
             Image.fromarray(pixels.transpose(1, 2, 0)).save(tmp_path / name / f"{number:02d}.png")
     said: list[str] = []
     domains = Domains(str(tmp_path / "orange"), tmp_path / "run", str(tmp_path / "red"))
-    fit(domains, replace(training_config(64), sheet_every=1, steps_at_use=(2,)), device="cpu", say=said.append, stop=StopAfter(2))
+    fit(
+        domains,
+        replace(training_config(64), sheet_every=1, steps_at_use=(2,)),
+        device="cpu",
+        say=said.append,
+        stop=StopAfter(2),
+    )
     assert "held out for sheets and curves: 4 of orange and 4 of red" in said
     record = json.loads((tmp_path / "run" / "data.json").read_text())
     assert [(record[d]["pictures"], record[d]["held_out"]) for d in ("source", "target")] == [(36, 4)] * 2
