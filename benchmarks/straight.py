@@ -3,11 +3,10 @@
     python -m benchmarks.straight DATA/cat2dog --shape --out runs/straight
 
 DATA/cat2dog holds trainA, trainB, testA and testB. Trains an A -> B model of 128 px in two ways, each with two seeds,
-one after the other: coarse to fine (the preset, every phase cut to --share of it), and straight, with as many steps on
+one after the other, in equal processor time: coarse to fine (the preset, every phase cut to --share of it), and straight, with as many steps on
 128 px as the schedule has in all. The straight ones get as many iterations as fit into the time that coarse to fine
 took, by the speed of the first few, so that their learning rates have fallen as well when it is over. Prints the
-figures of `cf-translate evaluate` on the test pictures (KID x100, rate, LPIPS). What is done in --out is not done
-again.
+figures of `cf-translate evaluate` on the test pictures (KID x100, rate, LPIPS).
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from models.terms.votes import VotesConfig
 from models.train.curriculum import Curriculum, TrainingConfig
 from models.train.data import ImageArray
 from models.train.presets import things
-from models.train.run_dir import STATE, read_config
+from models.train.run_dir import read_config
 from models.train.trainer import Trainer
 from translate import Translator
 from translate.images.training_set import read_training_folder
@@ -60,23 +60,24 @@ def straight(seed: int, iterations: int, shapes: bool) -> TrainingConfig:
 
 
 def learn(run: Path, config: TrainingConfig, domains: Domains) -> float:
-    """Train to the end, or go on with it, or until it blows up for good. Returns the seconds it took."""
-    trainer = Trainer(run, config, *domains, names=("source", "target"), resume=(run / STATE).exists())
+    """Train to the end, or until it blows up for good. Returns the processor's seconds, which do not count what other
+    programs take."""
+    begin = time.process_time()
+    trainer = Trainer(run, config, *domains, names=("source", "target"))
     try:
         trainer.train()
     except Diverged as error:
         print(f"{run.name}: {error}", flush=True)
-    return trainer.seconds
+    return time.process_time() - begin
 
 
-def iterations_in(seconds: float, shapes: bool, domains: Domains, run: Path) -> int:
+def iterations_in(seconds: float, shapes: bool, domains: Domains) -> int:
     """How many iterations of the straight way fit into the time, as the first few go."""
-    if (run / STATE).exists():
-        return read_config(run).curriculum.iterations
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(Path(folder), replace(straight(0, PROBE, shapes), sheet_every=NEVER), *domains)
+        begin = time.process_time()
         trainer.train()
-    return max(PROBE, round(PROBE * seconds / trainer.seconds))
+    return max(PROBE, round(PROBE * seconds / (time.process_time() - begin)))
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -91,7 +92,7 @@ def main(arguments: argparse.Namespace) -> None:
         seconds = learn(run, coarse_to_fine(seed, arguments.share, shapes), domains)
         runs.append(("coarse to fine", seed, run, seconds))
         run = out / f"straight-{seed}"
-        iterations = iterations_in(seconds, shapes, domains, run)
+        iterations = iterations_in(seconds, shapes, domains)
         runs.append(("straight", seed, run, learn(run, straight(seed, iterations, shapes), domains)))
 
     with tempfile.TemporaryDirectory() as few:
