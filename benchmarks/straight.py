@@ -3,10 +3,10 @@
     python -m benchmarks.straight DATA/cat2dog --shape --out runs/straight
 
 DATA/cat2dog holds trainA, trainB, testA and testB. Trains an A -> B model of 128 px in two ways, each with two seeds,
-one after the other, in equal processor time: coarse to fine (the preset, every phase cut to --share of it), and straight, with as many steps on
-128 px as the schedule has in all. The straight ones get as many iterations as fit into the time that coarse to fine
-took, by the speed of the first few, so that their learning rates have fallen as well when it is over. Prints the
-figures of `cf-translate evaluate` on the test pictures (KID x100, rate, LPIPS).
+one after the other, in equal processor time: coarse to fine (the preset, every phase cut to --share of it), and
+straight, with as many steps on 128 px as the schedule has in all. The straight ones get as many iterations as fit into
+the time that coarse to fine took, by the speed of the first few, so that their learning rates have fallen as well when
+it is over. Prints the figures of `cf-translate evaluate` on the test pictures (KID x100, rate, LPIPS).
 """
 
 from __future__ import annotations
