@@ -12,11 +12,11 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from models.preconditioner import LUMA_CHROMA, tent
-from models.terms.trunk import SHAPES, Trunk, load_trunk
+from models.terms.trunk import SHAPES, OnTrunk, Trunk, load_trunk
 
 SIDE = 128  # pixels of the short side of the copy that the probe looks at
 TAPS = (4, 10, 15)
@@ -35,18 +35,17 @@ LARGE = 3 / 32  # of the short side: colours that change over no less are large
 GRID = 64  # the gate is found at so many pixels squared, beside a sixteenth as many others
 
 
-class DomainProbe(nn.Module):
+class DomainProbe(OnTrunk):
     """Tells source pictures from target pictures, and both from others. Fitted in seconds, see `fit`."""
 
     def __init__(self, trunk: Trunk) -> None:
-        super().__init__()
+        super().__init__(trunk)
         for name, shape in (
             ("mean", (FEATURES,)), ("deviation", (FEATURES,)), ("weight", (FEATURES,)), ("bias", ()),
             ("center", (FEATURES,)), ("basis", (FEATURES, DIRECTIONS)), ("scale", (DIRECTIONS,)), ("rest", ()),
             ("farthest", ()), ("lowest", ()),
         ):  # fmt: skip
             self.register_buffer(name, torch.zeros(shape))
-        self._trunk = (trunk,)
 
     def on(self, device: torch.device) -> DomainProbe:
         """A copy on a device."""
@@ -58,7 +57,7 @@ class DomainProbe(nn.Module):
     @torch.no_grad()
     def votes(self, x: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [-1, 1] -> (B, h, w): above 0 where a place speaks for the source domain."""
-        maps = self._trunk[0](_short_side(x, SIDE), TAPS)
+        maps = self.trunk(_short_side(x, SIDE), TAPS)
         weights = [self._part("weight", n) / self._part("deviation", n) for n in range(len(TAPS))]
         size = maps[0].shape[-2:]
         total = self.get_buffer("bias").expand(len(x), *size)
@@ -89,7 +88,7 @@ class DomainProbe(nn.Module):
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
         """The trunk's features averaged over places: (B, FEATURES)."""
-        return torch.cat([h.mean((2, 3)) for h in self._trunk[0](_short_side(x, SIDE), TAPS)], 1)
+        return torch.cat([h.mean((2, 3)) for h in self.trunk(_short_side(x, SIDE), TAPS)], 1)
 
     def fit(self, source: Tensor, target: Tensor) -> None:
         """Fit to `features` of training pictures of both domains, (N, FEATURES) and (M, FEATURES)."""

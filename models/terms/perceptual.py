@@ -14,22 +14,17 @@ from torch import Tensor, nn
 
 from models.energy import EnergyFn, enlarged, pooled
 from models.terms.spectral import LearnedGain, spectral_norm
-from models.terms.trunk import Trunk
+from models.terms.trunk import OnTrunk, Trunk
 from models.terms.votes import MEASURED, Votes, VotesConfig
 
 
-class PerceptualEnergy(nn.Module):
-    """A MultiscaleEnergy on the trunk's features. The trunk is shared: it is no part of the state dict."""
+class PerceptualEnergy(OnTrunk):
+    """A MultiscaleEnergy on the trunk's features."""
 
     def __init__(self, config: VotesConfig, trunk: Trunk) -> None:
-        super().__init__()
+        super().__init__(trunk)
         self.config = config
         self.terms = nn.ModuleDict({str(r): Votes(config, r) for r in config.resolutions})
-        self._trunk = (trunk,)  # in a tuple, for torch not to take it for a part of this
-
-    @property
-    def trunk(self) -> Trunk:
-        return self._trunk[0]
 
     @property
     def resolutions(self) -> tuple[int, ...]:

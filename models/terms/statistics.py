@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.energy import EnergyFn, pooled
-from models.terms.trunk import LAST, SHAPES, Trunk
+from models.terms.trunk import LAST, SHAPES, OnTrunk, Trunk
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ class Bank(nn.Module):
         self.get_buffer("spread").copy_(spread.clamp(min=1e-12))
 
 
-class StatisticsEnergy(nn.Module):
+class StatisticsEnergy(OnTrunk):
     """A MultiscaleEnergy of feature statistics. Levels are fitted one by one, nothing fades in."""
 
     def __init__(self, config: StatisticsConfig, trunk: Trunk) -> None:
-        super().__init__()
+        super().__init__(trunk)
         self.config = config
         self.banks = nn.ModuleDict()
         for resolution in config.resolutions:
@@ -109,11 +109,6 @@ class StatisticsEnergy(nn.Module):
             if config.content:
                 size = SHAPES[config.content_tap].outputs
                 self.banks[f"{resolution}_content"] = Bank(size, min(config.paintings, size), config.paintings)
-        self._trunk = (trunk,)  # in a tuple, for torch not to take it for a part of this
-
-    @property
-    def trunk(self) -> Trunk:
-        return self._trunk[0]
 
     @property
     def resolutions(self) -> tuple[int, ...]:

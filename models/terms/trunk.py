@@ -108,6 +108,18 @@ class Trunk(nn.Module):
         return [found[tap] for tap in taps]
 
 
+class OnTrunk(nn.Module):
+    """A module that reads a trunk and shares it with others: the trunk is no part of its state dict."""
+
+    def __init__(self, trunk: Trunk) -> None:
+        super().__init__()
+        self._trunk = (trunk,)  # in a tuple, for torch not to take it for a part of this
+
+    @property
+    def trunk(self) -> Trunk:
+        return self._trunk[0]
+
+
 @cache
 def load_trunk(path: Path = FILE, device: torch.device = CPU) -> Trunk:
     """The shipped trunk, in float32, on a device. Read once per process and device, shared by all models there.
