@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ with without_proxies():  # gradio makes its clients when it is imported
     import gradio as gr
     from gradio.utils import get_upload_folder
 
+from models.memory import share_heaps
 from models.registry import shipped
 from translate.explain import energy_curve
 from translate.images.types import ImageError
@@ -51,7 +51,6 @@ BORROWED = {"photo": GRADIO_S / "tower.jpg"}  # for kinds without samples of our
 MAX_FILE = "20mb"
 STRENGTH_FACTORS = [("Gentle", 0.6), ("Usual", 1.0), ("Bold", 1.2)]  # relative to the model's own strength
 STAGES = ("colours", "shapes", "details", "texture")  # what the levels of a chain work on, coarse first
-M_ARENA_MAX = -8  # glibc's malloc.h
 LATER = ["later"]  # hides; visible=False would also lose, now and then, what is sent together with visible=True
 READY = "An example: drag the handle. Then take a photo, press **Translate** and watch it change."
 READY_WITHOUT = "Drop a photo, press **Translate** and watch it change."
@@ -388,8 +387,7 @@ def serve(port: int | None = None, models: Sequence[str] = (), host: str | None 
     if wanted:
         check_port(wanted, host)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the folder goes in both cases
-    with suppress(OSError, AttributeError):  # one heap for each of its many threads would let the server grow and grow
-        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
+    share_heaps(2)
     with held_folder("cf-translate-page-", os.environ.get("GRADIO_TEMP_DIR")) as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(folder)
         page, options = build(models)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # parameters of glibc's mallopt
 _NEVER = 2**31 - 1
 
 
@@ -16,10 +16,19 @@ def keep_freed_memory() -> bool:
     time, which must then clear every page of the next ones: a quarter of a step's time. The process never grows larger
     than its largest step. Without glibc nothing changes.
     """
+    return _mallopt(_MMAP_MAX, 0) and _mallopt(_TRIM_THRESHOLD, _NEVER)
+
+
+def share_heaps(most: int) -> bool:
+    """Let all threads share `most` heaps: whether the C library can. With one for each, a server of many threads would
+    grow and grow."""
+    return _mallopt(_ARENA_MAX, most)
+
+
+def _mallopt(parameter: int, value: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        return bool(ctypes.CDLL(None).mallopt(parameter, value))
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, _NEVER))
