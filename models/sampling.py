@@ -87,7 +87,9 @@ def sample(
             change = x if sources is None else x - sources[number - 1]
             x = enlarged(change) if sources is None else (sources[number] + enlarged(change)).clamp(-1, 1)
         energy, momentum = energy_at(level.resolution), Momentum(level)
-        smooth = _along_edges(level, sources[number]) if sources is not None and level.guide else None
+        smooth = None
+        if sources is not None and level.guide and level.steps:
+            smooth = _along_edges(level, sources[number])
         for index in range(level.steps):
             energies, gradient = smoothed_grad(energy, x, level, noise, generator)
             z = mirror(x, schedule.white_point) - momentum.step(
@@ -179,7 +181,8 @@ def follow(steps: Iterator[ChainState], start: Tensor) -> Tensor:
 def measured_step_size(
     energy: EnergyFn, x: Tensor, level: Level, noise: NoiseFn, generator: torch.Generator | None = None
 ) -> float:
-    """The step size at which the first step from pictures x has the level's RMS."""
+    """The step size at which the first step from pictures x has the level's RMS, with plain windows in the place of
+    guided ones."""
     _, gradient = smoothed_grad(energy, x, level, noise, generator)
     length = float(rms(precondition(gradient, level.luma, level.chroma)).mean())
     return level.step_rms / length if length > 0 and math.isfinite(length) else 1.0

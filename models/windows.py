@@ -30,7 +30,8 @@ class Grid:
 
     def __init__(self, like: Tensor, spacing: int) -> None:
         self._spacing = spacing
-        self._weights = [_linear(size, spacing).to(like) for size in like.shape[-2:]]
+        if spacing > 1:
+            self._weights = [_linear(size, spacing).to(like) for size in like.shape[-2:]]
 
     def reduced(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, h, w): averages around the places, zero beyond the border."""

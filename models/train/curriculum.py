@@ -91,7 +91,8 @@ class TrainingConfig:
     weights per iteration. sheet_every: iterations between sample sheets. bfloat16_up_to: the finest resolution whose
     training chains run in bfloat16; 0 for none. steps_at_use: of each level of the model that comes of it; empty: as
     many as in training. Short chains teach an energy more, since it can tell where they end from targets; long ones go
-    all the way. strength, upsampling: of that model, too.
+    all the way. stretch_at_use: how many times longer its steps are than in training. strength, upsampling: of that
+    model, too.
     """
 
     energy: PixelConfig | VotesConfig
