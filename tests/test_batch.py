@@ -661,7 +661,7 @@ def test_summary() -> None:
     for status in ("done", "done", "failed"):
         summary.add(Outcome("a", "b", status))  # type: ignore[arg-type]
     assert str(summary) == "2 translated, 1 failed"
-    assert (summary.without_result, summary.all_failed) == (1, False)
+    assert summary.without_result == 1 < summary.counts.total()
 
 
 def test_survey_opens_nothing(

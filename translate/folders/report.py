@@ -127,11 +127,6 @@ class Summary:
         """How many pictures were refused or failed."""
         return self.counts["refused"] + self.counts["failed"]
 
-    @property
-    def all_failed(self) -> bool:
-        """Whether there is not one good outcome."""
-        return self.without_result == self.counts.total()
-
     def __str__(self) -> str:
         return ", ".join(f"{self.counts[status]} {words}" for status, words in _WORDS.items() if self.counts[status])
 
