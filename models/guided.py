@@ -11,9 +11,12 @@ filter: He & Sun, 2015).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
+from models.preconditioner import Scales
 from models.windows import Grid, touching, within
 
 ACROSS = 4  # places of the grid that a wide window spans
@@ -29,30 +32,60 @@ class GuidedFilter:
         self.guide = guide
         spacing = max(1, window // ACROSS)
         self._grid, self._across = Grid(guide, spacing), window // spacing
-        self._weights = touching(self._grid.reduced(torch.ones_like(guide[:1, :1])), self._across)
-        self._mean = self._means(guide)
-        square = self._means((guide[:, :, None] * guide[:, None]).flatten(1, 2)).unflatten(1, (3, 3))
+        weights = self._sums(torch.ones_like(guide[:1, :1]))
+        self._share = 1 / (weights * self._across**2)  # of a window in the average of those around a pixel
+        self._mean = self._sums(guide) / weights
+        square = (self._sums((guide[:, :, None] * guide[:, None]).flatten(1, 2)) / weights).unflatten(1, (3, 3))
         covariance = square - self._mean[:, :, None] * self._mean[:, None]
         regular = covariance + epsilon * torch.eye(3, device=guide.device).view(1, 3, 3, 1, 1)
         self._inverse = torch.linalg.inv(regular.permute(0, 3, 4, 1, 2)).permute(0, 3, 4, 1, 2).contiguous()
 
     def __call__(self, x: Tensor) -> Tensor:
-        slope, offset = self.affine(x)
-        return (slope * self.guide[:, None]).sum(2) + offset
+        return applied(self.coefficients(with_products(x, self.guide)), self.guide)
 
     def affine(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What is smoothed as a function of the guide: slopes (B, C, 3, H, W) and offsets (B, C, H, W)."""
-        channels = x.shape[1]
-        products = (x[:, :, None] * self.guide[:, None]).flatten(1, 2)
-        means = self._means(torch.cat([x, products], 1))
-        mean, product = means[:, :channels], means[:, channels:].unflatten(1, (channels, 3))
-        covariance = product - mean[:, :, None] * self._mean[:, None]
-        slope = (self._inverse[:, None] * covariance[:, :, None]).sum(3)
-        offset = mean - (slope * self._mean[:, None]).sum(2)
-        both = within(torch.cat([slope.flatten(1, 2), offset], 1), self._across) / self._across**2
-        both = self._grid.enlarged(both)
-        return both[:, : 3 * channels].unflatten(1, (channels, 3)), both[:, 3 * channels :]
+        both = self.coefficients(with_products(x, self.guide))
+        return both[:, :, 1:], both[:, :, 0]
 
-    def _means(self, x: Tensor) -> Tensor:
+    def coefficients(self, products: Tensor) -> Tensor:
+        """Offset and slopes, (B, C, 4, H, W), of what `with_products` gave."""
+        means = self._sums(products.flatten(1, 2)).mul_(self._share).unflatten(1, products.shape[1:3])
+        mean, guide = means[:, :, :1], self._mean[:, None]
+        covariance = means[:, :, 1:].addcmul_(mean, guide, value=-1)
+        both = torch.empty_like(means)
+        slope = torch.mul(self._inverse[:, None, 0], covariance[:, :, :1], out=both[:, :, 1:])
+        for colour in (1, 2):
+            slope.addcmul_(self._inverse[:, None, colour], covariance[:, :, colour : colour + 1])
+        torch.sub(mean, (slope * guide).sum(2, keepdim=True), out=both[:, :, :1])
+        return self._grid.enlarged(within(both.flatten(1, 2), self._across)).unflatten(1, products.shape[1:3])
+
+    def _sums(self, x: Tensor) -> Tensor:
         """Over each window's part of the picture, one place for each window that touches it."""
-        return touching(self._grid.reduced(x), self._across) / self._weights
+        return touching(self._grid.reduced(x), self._across)
+
+
+class GuidedScales:
+    """Guided filters of several windows over one guide. What they share is reckoned once."""
+
+    def __init__(self, guide: Tensor, windows: Iterable[int], epsilon: float) -> None:
+        self._guide = guide
+        self._filters = {window: GuidedFilter(guide, window, epsilon) for window in windows}
+
+    def __call__(self, x: Tensor, scales: Scales) -> Tensor:
+        """The sum over scales of weight * smoothed x, (B, C, H, W)."""
+        products = with_products(x, self._guide)
+        total = torch.zeros_like(products)
+        for window, weight in scales:
+            total.add_(self._filters[window].coefficients(products), alpha=weight)
+        return applied(total, self._guide)
+
+
+def with_products(x: Tensor, guide: Tensor) -> Tensor:
+    """(B, C, H, W) -> x and its products with the guide, (B, C, 4, H, W)."""
+    return torch.cat([x[:, :, None], x[:, :, None] * guide[:, None]], 2)
+
+
+def applied(coefficients: Tensor, guide: Tensor) -> Tensor:
+    """Offset and slopes (B, C, 4, H, W) at the guide's pixels: (B, C, H, W)."""
+    return coefficients[:, :, 0] + (coefficients[:, :, 1:] * guide[:, None]).sum(2)

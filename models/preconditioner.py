@@ -26,11 +26,12 @@ Scales = tuple[tuple[int, float], ...]  # (window in pixels, weight)
 LUMA_CHROMA = torch.tensor([[3**-0.5] * 3, [2**-0.5, -(2**-0.5), 0.0], [6**-0.5, 6**-0.5, -2 * 6**-0.5]])
 
 
-Smoothing = Callable[[Tensor, int], Tensor]  # (B, C, H, W) and a window -> the same, averaged over the window
+# (B, C, H, W) and windows above 1 -> the sum of weight * averages over the window
+Smoothing = Callable[[Tensor, Scales], Tensor]
 
 
 def precondition(gradient: Tensor, luma: Scales, chroma: Scales, smooth: Smoothing | None = None) -> Tensor:
-    """P times a gradient (B, 3, H, W). Without scales for either, the gradient itself. smooth: tent by default."""
+    """P times a gradient (B, 3, H, W). Without scales for either, the gradient itself. smooth: tents by default."""
     if not luma and not chroma:
         return gradient
     axes = LUMA_CHROMA.to(gradient)
@@ -41,11 +42,14 @@ def precondition(gradient: Tensor, luma: Scales, chroma: Scales, smooth: Smoothi
 
 def multiscale(x: Tensor, scales: Scales, smooth: Smoothing | None = None) -> Tensor:
     """The sum over scales of weight * window * smoothed x, (B, C, H, W). Zero without scales."""
-    smooth = smooth or tent
-    total = torch.zeros_like(x)
-    for window, weight in scales:
-        total = total + weight * (x if window == 1 else window * smooth(x, window))
-    return total
+    total = x * sum(weight for window, weight in scales if window == 1)
+    wide = tuple((window, weight * window) for window, weight in scales if window > 1)
+    return total + (smooth or tents)(x, wide) if wide else total
+
+
+def tents(x: Tensor, scales: Scales) -> Tensor:
+    """The sum over scales of weight * tent, (B, C, H, W)."""
+    return torch.stack([weight * tent(x, window) for window, weight in scales]).sum(0)
 
 
 def tent(x: Tensor, window: int) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from models.energy import EnergyFn, energy_and_grad, enlarged, pooled
-from models.guided import GuidedFilter
+from models.guided import GuidedScales
 from models.preconditioner import Smoothing, precondition
 from models.schedule import Level, Schedule
 
@@ -106,8 +106,7 @@ def sample(
 def _along_edges(level: Level, source: Tensor) -> Smoothing:
     """Windows that end where the source has an edge: colours must not spill from a fruit."""
     windows = {window for window, _ in (*level.luma, *level.chroma) if window > 1}
-    filters = {window: GuidedFilter(source, window, level.guide) for window in windows}
-    return lambda x, window: filters[window](x)
+    return GuidedScales(source, windows, level.guide)
 
 
 def smoothed_grad(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.guided import GuidedFilter
+from models.guided import GuidedFilter, GuidedScales
 from models.preconditioner import precondition
 from models.sampling import follow, sample
 from models.schedule import Level, Schedule
@@ -86,7 +86,14 @@ def test_a_guided_level_keeps_colours_within_the_sources_edges() -> None:
 
 def test_gray_stays_gray_along_edges_too() -> None:
     gray = uniform(1, 1, 12, 12).expand(1, 3, 12, 12)
-    smooth = GuidedFilter(uniform(1, 3, 12, 12, seed=5), 4, 0.05)
-    made = precondition(gray, ((4, 1.0),), ((4, 1.0),), lambda x, window: smooth(x))
+    guide = uniform(1, 3, 12, 12, seed=5)
+    smooth = GuidedFilter(guide, 4, 0.05)
+    made = precondition(gray, ((4, 1.0),), ((4, 1.0),), GuidedScales(guide, [4], 0.05))
     torch.testing.assert_close(made, 4 * smooth(gray), atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(made[:, 0], made[:, 2], atol=1e-6, rtol=1e-6)
+
+
+def test_scales_are_the_weighted_sum_of_the_single_filters() -> None:
+    guide, x = uniform(2, 3, 20, 14, seed=6), uniform(2, 2, 20, 14, seed=7)
+    both = GuidedScales(guide, [4, 9], 0.05)(x, ((4, 0.7), (9, 2.0)))
+    torch.testing.assert_close(both, 0.7 * GuidedFilter(guide, 4, 0.05)(x) + 2 * GuidedFilter(guide, 9, 0.05)(x))

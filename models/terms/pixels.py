@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.energy import EnergyFn
+from models.terms.pooled_conv import PooledConv
 from models.terms.spectral import VarianceGain, spectral_norm
 
 HEAD_RESOLUTION = 4  # what the blocks pool a training picture down to
@@ -34,11 +35,11 @@ class Block(nn.Module):
     def __init__(self, channels: int, channels_out: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels_out, 3, padding=1)
+        self.conv2 = PooledConv(channels, channels_out)
         self.skip = nn.Conv2d(channels, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = silu(F.avg_pool2d(self.conv2(silu(self.conv1(x))), 2))
+        h = silu(self.conv2(silu(self.conv1(x))))
         # Pool before the 1x1 convolution: the two commute, and this order costs a quarter.
         return (h + self.skip(F.avg_pool2d(x, 2))) / math.sqrt(2)
 

@@ -82,8 +82,8 @@ class Block(nn.Module):
         self.residual = shape.stride == 1 and shape.inputs == shape.outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        h = x if self.expand is None else F.relu6(self.expand(x))
-        h = self.project(F.relu6(self.depthwise(h)))
+        h = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        h = self.project(F.relu6(self.depthwise(h), inplace=True))
         return x + h if self.residual else h
 
 
@@ -100,7 +100,7 @@ class Trunk(nn.Module):
         self.blocks = nn.ModuleList(Block(shape) for shape in SHAPES[: last + 1])
 
     def forward(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
-        h, found = F.relu6(self.stem(x)), {}
+        h, found = F.relu6(self.stem(x), inplace=True), {}
         for number in range(max(taps) + 1):
             h = self.blocks[number](h)
             if number in taps:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.terms.pooled_conv import PooledConv
 from models.terms.trunk import LAST, SHAPES
 
 MEASURED = ("mean", "deviation")  # what the names of measured buffers begin with
@@ -119,14 +120,12 @@ def _pixel_network(width: int) -> nn.Sequential:
     def layer(inputs: int, outputs: int) -> nn.Conv2d:
         return nn.Conv2d(inputs, outputs, 3, padding=1)
 
-    def pool() -> nn.AvgPool2d:
-        return nn.AvgPool2d(2, ceil_mode=True)
-
+    # Identities stand where the pooling once stood: the names of weights in files count the layers.
     return nn.Sequential(
         layer(3, width), nn.SiLU(),
-        layer(width, width), pool(), nn.SiLU(),
-        layer(width, 2 * width), pool(), nn.SiLU(),
-        layer(2 * width, 2 * width), pool(), nn.SiLU(),
+        PooledConv(width, width), nn.Identity(), nn.SiLU(),
+        PooledConv(width, 2 * width), nn.Identity(), nn.SiLU(),
+        PooledConv(2 * width, 2 * width), nn.Identity(), nn.SiLU(),
         layer(2 * width, 2 * width), nn.SiLU(),
         nn.Conv2d(2 * width, 1, 1),
     )  # fmt: skip
