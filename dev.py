@@ -1,7 +1,7 @@
 """From a fresh checkout to a result, with Python and nothing else:
 
 python3 dev.py demo [PHOTO...] [-m MODEL]    translate the sample pictures, or photos of one's own
-python3 dev.py test [pytest arguments]       ruff (rules and format), mypy and pytest
+python3 dev.py test [pytest arguments]       ruff (rules and format), mypy and pytest in two processes (-n 0: in one)
 
 The first call makes .venv and installs the project there, at the versions of constraints.txt.
 Later calls start at once.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ COMMAND = SCRIPTS / ("cf-translate.exe" if sys.platform == "win32" else "cf-tran
 STAMP = ENVIRONMENT / "installed-by-dev"
 UNFINISHED = "unfinished"
 OLDEST_PYTHON = (3, 10)
+WORKERS = min(2, os.cpu_count() or 1)  # processes that share the test files; each takes up to 2 GB
 
 
 class SetupError(Exception):
@@ -113,11 +115,12 @@ def samples() -> dict[str, list[Path]]:
 
 def test(pytest_arguments: Sequence[str]) -> int:
     """Run all three checks even if one fails; the exit status is that of the first that failed."""
-    checks = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["pytest", *pytest_arguments]]
+    pytest = ["pytest", "-n", str(WORKERS), "--dist", "loadfile", *pytest_arguments]
+    checks = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], pytest]
     statuses = {}
     for check in checks:
         say(" ".join(check))
-        statuses[" ".join(check[:2])] = run([PYTHON, "-m", *check], cwd=ROOT)
+        statuses[" ".join(check[:2])] = run([PYTHON, "-m", *check], cwd=ROOT, threads=1)
     failed = ", ".join(name for name, status in statuses.items() if status != 0)
     say(f"Failed: {failed}." if failed else "All checks passed.")
     return first_failure(statuses.values())
@@ -127,8 +130,10 @@ def first_failure(statuses: Iterable[int]) -> int:
     return next((status for status in statuses if status != 0), 0)
 
 
-def run(command: Sequence[str | Path], cwd: Path | None = None) -> int:
-    return subprocess.run([str(part) for part in command], cwd=cwd, check=False).returncode
+def run(command: Sequence[str | Path], cwd: Path | None = None, threads: int | None = None) -> int:
+    """threads: how many torch may take; by default as many as it likes."""
+    environment = {**os.environ, **({} if threads is None else {"OMP_NUM_THREADS": str(threads)})}
+    return subprocess.run([str(part) for part in command], cwd=cwd, env=environment, check=False).returncode
 
 
 def say(text: str) -> None:
