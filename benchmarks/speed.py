@@ -1,12 +1,15 @@
 """How long one picture takes, against a generator of the CycleGAN kind, all in one run on the CPU:
 
 python -m benchmarks.speed pairs      ours and a nine-block ResNet generator, in turns, at 256, 512 and 1024 px
-python -m benchmarks.speed scaling    picture sizes and their memory, batch sizes, steps, threads; how cost grows
-python -m benchmarks.speed start      the command line from a cold start to its first picture
+python -m benchmarks.speed load       the same with the loading of the model, and the memory that it takes
+python -m benchmarks.speed sizes      picture sizes and their memory; how cost grows with pixels
+python -m benchmarks.speed scaling    batch sizes, steps, threads
+python -m benchmarks.speed start      the command line from a cold start to its first picture, and to its help
 
---json FILE also writes the figures there. The generator has random weights: its time does not depend on them. The
-machine should do nothing else; where it does, trust the ratios of processor time (cpu), with OMP_WAIT_POLICY=passive,
-so that waiting for a busy core does not count as work.
+--json FILE also writes the figures there, --plot FILE.png draws time against pixels (sizes). The generator has random
+weights: its time does not depend on them. Two threads, and freed memory is kept, as the commands do. The machine should
+do nothing else; where it does, trust the ratios of processor time (cpu), with OMP_WAIT_POLICY=passive, so that waiting
+for a busy core does not count as work.
 """
 
 from __future__ import annotations
@@ -33,19 +36,24 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.memory import keep_freed_memory
 from models.registry import shipped
 from translate import Translator
 from translate.upsample import guided_upsample
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "samples" / "apples_on_table.jpg"
-RIVALLED = ("apple2orange", "photo2vangogh")
+RIVALLED = ("apple2orange", "cat2dog", "photo2vangogh")
 MAIN = "apple2orange"
 RIVALLED_AT = (256, 512, 1024)
 SCALED_TO = (256, 512, 1024, 2048, 4096, 8192)
+THREADS = 2
 LINEAR_FROM = 1024  # px; below, the detail transfer is mostly what it does to its small copy, which has one size
 FEW_ABOVE = 2048  # px; larger pictures get few turns, which their length makes up for
-COLUMNS = ("model", "px", "ours, s", "generator, s", "ratio", "cpu ratio", "its format", "chain, GFLOP", "its GFLOP")
+FORMATS_AT = 256  # px at which the generator's memory formats are compared
+COLUMNS = (
+    "model", "px", "ours, s", "generator, s", "ours, cpu", "its cpu", "ratio", "cpu ratio", "chain, GFLOP", "its GFLOP",
+)  # fmt: skip
 console = Console(width=120)
 
 
@@ -82,16 +90,22 @@ def picture_of(width: int, height: int | None = None) -> Image.Image:
 
 
 class Cost(NamedTuple):
-    """Of one piece of work, in seconds. cpu: of this process, on all cores; other programs disturb it far less."""
+    """Of one piece of work, in seconds. cpu: of this process and those it has started, on all cores; other programs
+    disturb it far less."""
 
     wall: float
     cpu: float
 
 
 def cost(work: Callable[[], object]) -> Cost:
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), _processor_time()
     work()
-    return Cost(time.perf_counter() - wall, time.process_time() - cpu)
+    return Cost(time.perf_counter() - wall, _processor_time() - cpu)
+
+
+def _processor_time() -> float:
+    done = os.times()
+    return time.process_time() + done.children_user + done.children_system
 
 
 def in_turns(works: Sequence[Callable[[], object]], turns: int) -> list[Cost]:
@@ -163,26 +177,34 @@ def pairs(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
         generators[memory_format](x)
 
     figures: dict[str, Any] = {"parameters": sum(p.numel() for p in generators["contiguous"].parameters())}
-    names, rows = rivalled(), []
-    for name in names:
-        translator = Translator.load(name, "cpu")
-        for size in sizes:
-            x = torch.rand(1, 3, size, size) * 2 - 1
-            works: list[Callable[[], object]] = [partial(translator, picture_of(size))]
-            works += [partial(generate, kind, x) for kind in generators]
-            ours, *both = in_turns(works, turns)
-            theirs, kind = min(zip(both, generators, strict=True))
-            work = chain_flops(translator), flops(partial(generate, kind, x))
-            ratios = ours.wall / theirs.wall, ours.cpu / theirs.cpu
-            rows.append((name, size, ours.wall, theirs.wall, *ratios, kind, work[0] / 1e9, work[1] / 1e9))
+    translators, rows = {name: Translator.load(name, "cpu") for name in rivalled()}, []
+    formats: dict[str, float] = {}
+    for kind in 2 * list(generators):  # the second time counts
+        formats[kind] = cost(partial(generate, kind, torch.rand(1, 3, FORMATS_AT, FORMATS_AT))).cpu
+    kind = min(formats, key=formats.__getitem__)
+    for size in sizes:
+        x, picture = torch.rand(1, 3, size, size) * 2 - 1, picture_of(size)
+        ours = [partial(translator, picture) for translator in translators.values()]
+        *times, theirs = in_turns([*ours, partial(generate, kind, x)], turns)
+        its_work = flops(partial(generate, kind, torch.rand(1, 3, FORMATS_AT, FORMATS_AT))) * (size / FORMATS_AT) ** 2
+        for (name, translator), time_of in zip(translators.items(), times, strict=True):
+            ratios = time_of.wall / theirs.wall, time_of.cpu / theirs.cpu
+            work = chain_flops(translator) / 1e9, its_work / 1e9
+            rows.append((name, size, time_of.wall, theirs.wall, time_of.cpu, theirs.cpu, *ratios, *work))
             figures[f"{name} {size}"] = dict(zip(COLUMNS, rows[-1], strict=True))
-    show(f"One picture, load excluded, medians of {turns} pairs, {torch.get_num_threads()} threads", COLUMNS, rows)
+    title = f"One picture, load excluded, medians of {turns} turns, {torch.get_num_threads()} threads, generator {kind}"
+    show(title, COLUMNS, rows)
+    return figures
 
+
+def load(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
+    """One picture with the loading of its model, and the memory of a process that does that."""
     columns = ("model", "ours, s", "generator, s", "ratio", "cpu ratio")
+    figures: dict[str, Any] = {}
     loaded, picture, x = [], picture_of(256), torch.rand(1, 3, 256, 256)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "generator.pt"
-        torch.save(generators["contiguous"].state_dict(), weights)
+        torch.save(resnet_generator().state_dict(), weights)
 
         def load_and_generate() -> None:
             fresh = resnet_generator()
@@ -193,11 +215,11 @@ def pairs(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
         def load_and_translate(name: str) -> None:
             Translator.load(name, "cpu")(picture)
 
-        for name in names:
+        for name in rivalled():
             ours, theirs = in_turns([partial(load_and_translate, name), load_and_generate], turns)
             loaded.append((name, ours.wall, theirs.wall, ours.wall / theirs.wall, ours.cpu / theirs.cpu))
-            figures[f"{name} with load"] = dict(zip(columns, loaded[-1], strict=True))
-    show("The same with the loading of the model, 256 px", columns, loaded)
+            figures[name] = dict(zip(columns, loaded[-1], strict=True))
+    show("One picture and the loading of the model, 256 px", columns, loaded)
 
     memory = []
     for size in sizes:
@@ -209,12 +231,10 @@ def pairs(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
     return figures
 
 
-def scaling(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
-    """What the time of a picture grows with."""
-    translator = Translator.load(MAIN, "cpu")
-    figures = {"sizes": _scaling_with_pixels(translator, turns, sizes)}
-
-    picture = picture_of(256)
+def scaling(turns: int) -> dict[str, Any]:
+    """What else the time of a picture grows with."""
+    translator, picture = Translator.load(MAIN, "cpu"), picture_of(256)
+    figures: dict[str, Any] = {}
     counts = (1, 2, 4, 8, 16, 32)
     times = {n: in_turns([partial(translator.batch, [picture] * n)], turns)[0].wall for n in counts}
     figures["batch"] = {str(n): t / n for n, t in times.items()}
@@ -236,7 +256,9 @@ def scaling(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
     return figures
 
 
-def _scaling_with_pixels(translator: Translator, turns: int, sizes: Sequence[int]) -> dict[str, Any]:
+def picture_sizes(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
+    """How the time and the memory of a picture grow with its pixels."""
+    translator = Translator.load(MAIN, "cpu")
     columns = ("px", "megapixels", "whole, s", "detail, s", "whole, cpu", "detail, cpu", "chain, MB", "all, MB")
     *_, small = translator.frames(picture_of(256))
     change = small.source, small.state, small.upsampling
@@ -272,43 +294,74 @@ def _exponent(pixels: Sequence[float], times: Sequence[float]) -> float:
     return statistics.linear_regression([math.log(p) for p in pixels], [math.log(t) for t in times]).slope
 
 
+def plot_sizes(figures: dict[str, Any], path: Path) -> None:
+    """Draw processor time against pixels, of the whole picture and of the detail transfer alone."""
+    from matplotlib.figure import Figure
+
+    rows = [row for row in figures.values() if "megapixels" in row]
+    figure = Figure((6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, mark in (("whole, cpu", "o-"), ("detail, cpu", "s-")):
+        axes.loglog([row["megapixels"] for row in rows], [row[name] for row in rows], mark, label=name)
+    axes.set(xlabel="megapixels", ylabel="processor seconds", title=f"One picture through {MAIN}")
+    axes.grid(True, which="both", alpha=0.3)
+    axes.legend()
+    figure.savefig(path)
+
+
 def start(turns: int) -> dict[str, Any]:
     """The command line, cold, against what cannot be saved: python, torch and one translation."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "picture.jpg"
         picture_of(256).save(picture)
-        command = [sys.executable, str(ROOT / "cli.py"), "translate", str(picture), "-m", MAIN, "-o"]
-        numbers = iter(range(10**6))
+        cli, numbers = [sys.executable, str(ROOT / "cli.py")], iter(range(10**6))
 
-        def run(arguments: Sequence[str]) -> None:
-            subprocess.run(arguments, check=True, capture_output=True, env=os.environ)
+        def run(*arguments: str) -> None:
+            environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
+            subprocess.run(arguments, check=True, capture_output=True, env=environment)
 
-        whole, torch_alone = in_turns(
+        def translate() -> None:
+            run(*cli, "translate", str(picture), "-m", MAIN, "-o", str(Path(folder) / f"{next(numbers)}.jpg"))
+
+        translator = Translator.load(MAIN, "cpu")
+        costs = in_turns(
             [
-                lambda: run([*command, str(Path(folder) / f"{next(numbers)}.jpg")]),
-                lambda: run([sys.executable, "-c", "import torch"]),
+                translate,
+                lambda: run(sys.executable, "-c", "import torch"),
+                lambda: translator(picture),
+                lambda: run(*cli, "--help"),
             ],
             turns,
         )
-        translator = Translator.load(MAIN, "cpu")
-        (one,) = in_turns([lambda: translator(picture)], turns)
-    ratio = whole.wall / (torch_alone.wall + one.wall)
-    show(f"A cold start, medians of {turns}", ("command, s", "import torch, s", "one translation, s", "ratio"),
-         [(whole.wall, torch_alone.wall, one.wall, ratio)])  # fmt: skip
-    return {"command_s": whole.wall, "import_torch_s": torch_alone.wall, "translation_s": one.wall, "ratio": ratio}
+    columns = ("", "command", "import torch", "one translation", "ratio", "--help")
+    rows, figures = [], {}
+    for name, (whole, torch_alone, one, help_alone) in zip(Cost._fields, zip(*costs, strict=True), strict=True):
+        rows.append((f"{name}, s", whole, torch_alone, one, whole / (torch_alone + one), help_alone))
+        figures[name] = dict(zip(columns[1:], rows[-1][1:], strict=True))
+    show(f"A cold start, medians of {turns}", columns, rows)
+    return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["pairs", "scaling", "start"])
+    parser.add_argument("what", choices=["pairs", "load", "sizes", "scaling", "start"])
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--sizes", type=int, nargs="+", help="of the pictures, px")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="a PNG of time against pixels, for sizes")
     options = parser.parse_args()
+    keep_freed_memory()
+    torch.set_num_threads(THREADS)
     if options.what == "pairs":
         figures = pairs(options.turns, options.sizes or RIVALLED_AT)
+    elif options.what == "load":
+        figures = load(options.turns, options.sizes or RIVALLED_AT)
+    elif options.what == "sizes":
+        figures = picture_sizes(options.turns, options.sizes or SCALED_TO)
+        if options.plot:
+            plot_sizes(figures, options.plot)
     elif options.what == "scaling":
-        figures = scaling(options.turns, options.sizes or SCALED_TO)
+        figures = scaling(options.turns)
     else:
         figures = start(options.turns)
     if options.json:
