@@ -271,7 +271,8 @@ def picture_sizes(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
             partial(guided_upsample, np.asarray(picture), *change),
         ]
         all_of_it, detail[size] = in_turns(works, turns if size <= FEW_ABOVE else 2)
-        ready = f"translator, picture = Translator.load(MAIN, 'cpu'), open_image(picture_of({size}))"
+        ready = f"""from translate.images.read import open_image
+translator, picture = Translator.load(MAIN, 'cpu'), open_image(picture_of({size}))"""
         chain_mb = peak_mb("list(translator.frames(picture))", before=ready)
         all_mb = peak_mb("translator(picture)", before=ready)
         costs = all_of_it.wall, detail[size].wall, all_of_it.cpu, detail[size].cpu

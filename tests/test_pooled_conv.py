@@ -16,7 +16,7 @@ def test_it_equals_a_convolution_and_a_pooling_and_so_do_its_gradients(size: tup
     x = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
     plain = F.avg_pool2d(F.conv2d(x, layer.weight, layer.bias, padding=1), 2, ceil_mode=True)
     torch.testing.assert_close(layer(x), plain)
-    inputs = (x, layer.weight, layer.bias)
+    inputs = (x, *layer.parameters())
     ours, theirs = (torch.autograd.grad(y.square().sum(), inputs) for y in (layer(x), plain))
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other)
