@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import torch
 
-from models.density import Density
+from models.density import SIDE, Density, fit_density
+from models.energy import pooled
 from models.train.data import ImageArray
 
 COUNT, SHOWN = 2048, 64  # samples to learn from, and to look at
+_FROM = 128  # pixels of the pictures that a density is fitted to
 _AT_ONCE = 128
 
 
-def drawn_starts(density: Density, size: int, seed: int = 0) -> tuple[ImageArray, ImageArray]:
+def density_of(target: ImageArray, seed: int = 0) -> Density:
+    """The density of a domain. Raises ValueError where its pictures are too few."""
+    return fit_density(torch.cat([pooled(batch, _FROM // SIDE) for batch in target.whole(_FROM)]), seed)
+
+
+def drawn_starts(density: Density, size: int, seed: int) -> tuple[ImageArray, ImageArray]:
     """Samples of `size` px to learn from, and others to show."""
     seeds = range(seed, seed + COUNT + SHOWN)
     parts = [seeds[first : first + _AT_ONCE] for first in range(0, len(seeds), _AT_ONCE)]

@@ -21,8 +21,8 @@ from torch.nn.utils import parametrize
 
 from models.atomic import write_whole
 from models.config import ModelConfig
-from models.density import SIDE, Density, fit_density
-from models.energy import EnergyFn, pooled
+from models.density import Density
+from models.energy import EnergyFn
 from models.errors import BadModel, Diverged
 from models.gate import DomainProbe, blended, fit_probe
 from models.losses import LossTerms, adversarial_loss, denoising_loss
@@ -35,18 +35,17 @@ from models.terms.spectral import effective_weights, set_effective_weights
 from models.terms.statistics import StatisticsEnergy
 from models.terms.trunk import load_trunk
 from models.train.batches import Batches, LevelBatch
-from models.train.curriculum import Position, TrainingConfig, config_from_dict
+from models.train.curriculum import Position, TrainingConfig, same_settings
 from models.train.data import ImageArray
 from models.train.distributed import SINGLE, World
 from models.train.guard import KEPT, Guard
 from models.train.preview import from_noise, translated
 from models.train.run_dir import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Measure, Progress, write_sheet
-from models.train.starts import drawn_starts
+from models.train.starts import density_of, drawn_starts
 from models.train.state import capture, restore, without_random
 
 SHOWN = 8  # pictures on a sample sheet
 JUDGED = 64  # pictures that figures are measured on
-DENSITY_FROM = 128  # pixels of the pictures that a density is fitted to
 MEASURED = 6, 32  # batches of each domain, and their pictures, that features are standardised by
 
 
@@ -77,9 +76,11 @@ class Trainer:
         self.run_dir, self.config, self.target, self.names = run, config, target, names
         self.device, self.world = torch.device(device), world
         world.check([phase.batch for phase in config.curriculum.phases])
-        self.given, self.density = source, self._fitted_density(source)
-        if self.density is not None:
-            source, held_out = drawn_starts(self.density, config.picture_size, seed=config.seed)
+        self.given = source
+        self.density: Density | None = None
+        if source is None and not isinstance(config.energy, PixelConfig):
+            self.density = density_of(target, config.seed).to(self.device)
+            source, held_out = drawn_starts(self.density, config.picture_size, config.seed)
         self.source = source
         self.shown = held_out if held_out is not None and source is not None else source
         torch.manual_seed(config.seed)
@@ -281,13 +282,6 @@ class Trainer:
         drawn = [d.batch(size, self.config.sample_size) for d in domains for _ in range(count)]
         return [x.to(self.device).contiguous(memory_format=torch.channels_last) for x in drawn]
 
-    def _fitted_density(self, source: ImageArray | None) -> Density | None:
-        """Where chains start that have no source pictures to start at."""
-        if source is not None or isinstance(self.config.energy, PixelConfig):
-            return None
-        pictures = torch.cat([pooled(batch, DENSITY_FROM // SIDE) for batch in self.target.whole(DENSITY_FROM)])
-        return fit_density(pictures, self.config.seed).to(self.device)
-
     def _fitted_probe(self) -> DomainProbe | None:
         """The probe of the two domains, for a gate and for the domain check; without a source, of the target and of
         blends of its pictures, for telling what is unusual."""
@@ -355,7 +349,7 @@ class Trainer:
         tensors, meta = load_state(path)
         if not {"config", "data", "rows"} <= meta.keys():
             raise BadModel(f"{path.name} is not a whole training state")
-        if not _same(meta["config"], self.config):
+        if not same_settings(meta["config"], self.config):
             raise ValueError(f"{self.run_dir} was started with other settings; resume it with the same ones")
         if meta["data"] != self._data():
             raise ValueError(f"{self.run_dir} was started with other pictures; resume it with the same folders")
@@ -376,8 +370,8 @@ class Trainer:
     # What it looks like ----------------------------------------------------------------------------------------------
 
     def samples(self, count: int) -> tuple[Tensor | None, Tensor]:
-        """Fixed sources, or samples of the density, and what the averaged model makes of them: up to `count` pictures
-        (N, 3, S, S) in [-1, 1].
+        """Fixed sources, or samples of the density, and what the averaged model makes of them: (N, 3, S, S) in [-1, 1],
+        N up to `count`.
 
         S is the config's sample_size; the change of a chain that does not reach so far yet is enlarged to it. For
         chains from noise the first is None, the noise is fixed and the pictures themselves are enlarged.
@@ -423,11 +417,3 @@ class Trainer:
         sheet = self.run_dir / SAMPLES / f"{self.iteration:06d}.png"
         write_sheet(sheet, torch.cat(rows), columns=len(rows[0]))
         return sheet
-
-
-def _same(saved: Mapping[str, Any], config: TrainingConfig) -> bool:
-    """Whether saved settings are these."""
-    try:
-        return config_from_dict(saved) == config
-    except ValueError:
-        return False
