@@ -108,7 +108,7 @@ def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingCo
 _GENERATOR_ITERATIONS = {64: 160, 128: 40, 256: 40}
 _GENERATOR_BATCH = {64: 8, 128: 4, 256: 4}
 _GENERATOR_STEPS = {64: 10, 128: 10, 256: 6}
-_GENERATOR_STEPS_AT_USE = {64: 14, 128: 14, 256: 8}
+_GENERATOR_STEPS_AT_USE = {64: 24, 128: 20, 256: 12}
 _GENERATOR_STEP_RMS = {64: 0.05, 128: 0.03, 256: 0.02}
 _GENERATOR_LUMA: dict[int, Scales] = {
     64: ((1, 0.3), (2, 0.4), (4, 0.7), (8, 0.7), (16, 0.3)),
@@ -143,7 +143,7 @@ def generator(finest: int = 128, seed: int = 0) -> TrainingConfig:
         r1_every=2,
         sheet_every=100,
         steps_at_use=tuple(_GENERATOR_STEPS_AT_USE[r] for r in resolutions),
-        stretch_at_use=0.7,
+        stretch_at_use=0.5,
         ema=0.99,
     )
 
