@@ -10,6 +10,11 @@ def is_denoiser(config: ModelConfig) -> bool:
     return config.source is None and all(level.denoise_scale for level in config.schedule.levels)
 
 
+def made_from(config: ModelConfig) -> str:
+    """What a model starts from, in words."""
+    return config.source or (f"noisy {config.target}" if is_denoiser(config) else "nothing")
+
+
 def require_generator(config: ModelConfig, name: str, task: str = "make pictures") -> None:
     """Raises ValueError for a model that makes no pictures of nothing. task: what it is wanted for, `to ...`."""
     if config.source is not None or is_denoiser(config):
