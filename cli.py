@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from translate.folders.report import Outcome
     from translate.images.types import LoadedImage
     from translate.pipeline import Translator
-    from translate.tasks.restore import Restored
+    from translate.tasks.pixels import Restored
 
 app = typer.Typer(
     cls=OneSentenceGroup,
@@ -233,14 +233,14 @@ def _engine(name: str, device: str, dry_run: bool) -> Callable[..., Iterator[Out
 def train(
     target: Annotated[str, opt("What results should look like: a folder, a zip, hf://datasets/...")],
     out: Annotated[Path, opt("The run folder: log, sample sheets, model, state.")],
-    source: Annotated[str | None, opt("What will be translated. Without it chains start at noise.")] = None,
+    source: Annotated[str | None, opt("What will be translated. Without it: making pictures.")] = None,
     preset: Annotated[int | None, opt("Short side in pixels: 64, 128 or 256. Default: 128; for a style 256.")] = None,
     trunk: Annotated[
         Literal["efficientnet-lite0", "none"], opt("The network that the energy reads.")
     ] = "efficientnet-lite0",
     shape: Annotated[bool, opt("For things that differ in shape, such as cats and dogs.", "--shape")] = False,
     style: Annotated[bool, opt("Fit a style to the paintings in --target, without --source.", "--style")] = False,
-    from_noise: Annotated[bool, opt("Learn to restore, generate and score.", "--from-noise")] = False,
+    from_noise: Annotated[bool, opt("Learn to remove noise, without --source.", "--from-noise")] = False,
     minutes: Annotated[float | None, opt("Stop after this time, with a model that can be used.", min=0)] = None,
     resume: Annotated[bool, opt("Continue the run in --out where it stopped.", "--resume")] = False,
     seed: Annotated[int | None, opt("Random seed. Default: 0.", min=0, max=2**63 - 1)] = None,
@@ -400,27 +400,29 @@ def generate_pictures(
     count: Annotated[int, opt("How many pictures.", "-n", "--count")] = 16,
     seed: Annotated[int, opt("Of the first; the next has the next seed.", min=0, max=2**62)] = 0,
     towards: Annotated[int | None, opt("Show the way from --seed's picture to this seed's.", min=0, max=2**62)] = None,
-    scale: Annotated[int, opt("Enlarge each picture on the sheet.", min=1, max=8)] = 2,
+    variety: Annotated[float | None, opt("How far pictures differ, 0 to 1.5. Default: 0.5.")] = None,
+    scale: Annotated[int | None, opt("Enlarge each picture on the sheet.", min=1, max=8)] = None,
     device: Device = "auto",
 ) -> None:
-    """Make pictures from noise, with a model that was trained without a source folder."""
+    """Make pictures of nothing, with a model that was trained without a source folder."""
     with user_errors():
         from translate.images.formats import can_save
 
         if not can_save(output):
             wrong_usage(f"{output.name} does not end like a picture that can be saved")
-        translator = _load_calibrated(model, device, "make pictures from noise")
+        translator = _load(model, device)
 
-        from translate.tasks.generate import check, generate, interpolate, save_sheet
+        from translate.tasks.generate import VARIETY, check, generate, interpolate, save_sheet
 
-        total = check(translator, count)
+        variety = VARIETY if variety is None else variety
+        total = check(translator, count, variety)
         with progress_bars() as bars:
             step = partial(advance, bars, bars.add_task("steps", total=total))
             if towards is None:
-                found = generate(translator, count, seed, callback=step)
+                found = generate(translator, count, seed, variety, step)
             else:
-                found = interpolate(translator, seed, towards, count, callback=step)
-        echo(save_sheet(translator, found, output, seed=seed, towards=towards, scale=scale))
+                found = interpolate(translator, seed, towards, count, variety, step)
+        echo(save_sheet(translator, found, output, seed=seed, towards=towards, variety=variety, scale=scale))
 
 
 @app.command("denoise")
@@ -432,12 +434,14 @@ def denoise_picture(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Remove noise from a picture, with a model that was trained without a source folder."""
+    """Remove noise from a picture, with a model that was trained with --from-noise."""
     with user_errors():
-        translator, photo = _restorer(model, device, picture, output)
+        photo = _opened(picture, output)
+        translator = _load(model, device)
 
-        from translate.tasks.restore import denoise
+        from translate.tasks.denoise import check, denoise
 
+        check(translator, sigma, model)  # the name as it was given, for the command in the refusal
         _save_restored(denoise(translator, photo, sigma), picture, output, as_json)
 
 
@@ -448,6 +452,7 @@ def inpaint_picture(
     output: ResultFile,
     mask: Annotated[OptionalPath, opt("A black and white picture of the same size. White is filled.")] = None,
     box: Annotated[str | None, opt("The hole in pixels, in place of a mask.", metavar="LEFT,TOP,RIGHT,BOTTOM")] = None,
+    seed: Annotated[int, opt("Another seed fills it otherwise.", min=0, max=2**62)] = 0,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -462,17 +467,19 @@ def inpaint_picture(
         if mask is not None and os.path.realpath(output) == os.path.realpath(mask):
             wrong_usage(f"{output.name} would write over the mask")
         hole = (left, top, right, bottom) if mask is None else open_image(mask)
-        translator, photo = _restorer(model, device, picture, output)
+        photo = _opened(picture, output)
+        translator = _load(model, device)
 
-        from translate.tasks.restore import inpaint
+        from translate.tasks.inpaint import inpaint
 
-        restored = inpaint(translator, photo, hole)
+        restored = inpaint(translator, photo, hole, seed)
         if saved_format(output) not in ("PNG", "TIFF", "BMP"):
             echo_err(f"{output.name}: this format changes every pixel a little; PNG keeps those outside the hole")
         _save_restored(restored, picture, output, as_json)
 
 
-def _restorer(model: str, device: str, picture: Path, output: Path) -> tuple[Translator, LoadedImage]:
+def _opened(picture: Path, output: Path) -> LoadedImage:
+    """A picture to restore, once it is clear that its result can be saved."""
     from translate.images.formats import can_save
     from translate.images.limits import check_savable
     from translate.images.read import open_image
@@ -483,17 +490,7 @@ def _restorer(model: str, device: str, picture: Path, output: Path) -> tuple[Tra
         wrong_usage(f"{output.name} would write over the source")
     photo = open_image(picture)
     check_savable(output, photo.rgb.size)
-    return _load_calibrated(model, device, "restore pictures"), photo
-
-
-def _load_calibrated(model: str, device: str, task: str) -> Translator:
-    """A model that can do what only one that was trained from noise and calibrated can."""
-    translator = _load(model, device)
-
-    from translate.tasks.calibration import require_calibrated
-
-    require_calibrated(translator.config, model, task)  # the name as it was given, for the command in the refusal
-    return translator
+    return photo
 
 
 def _save_restored(restored: Restored, source: Path, output: Path, as_json: bool) -> None:
@@ -519,10 +516,12 @@ def score_pictures(
         from translate.images.types import ImageError
 
         present = existing_files(pictures)
-        translator = _load_calibrated(model, device, "say how unusual a picture is")
+        translator = _load(model, device)
 
+        from translate.tasks.calibration import load_stats
         from translate.tasks.score import score
 
+        load_stats(translator.config, model)  # the name as it was given, for the command in the refusal
         failed = len(pictures) - len(present)
         for path in present:
             try:
@@ -540,10 +539,10 @@ def score_pictures(
 @app.command("calibrate")
 def calibrate_model(
     model: Annotated[str, arg("A model file or a run folder.")],
-    pictures: Annotated[Path, opt("The folder that it was trained on.", show_default=False)],
+    pictures: Annotated[Path, opt("A folder of its domain, best not trained on.", show_default=False)],
     output: Annotated[OptionalPath, opt("A model file. Default: the model itself.", "--output", "-o")] = None,
 ) -> None:
-    """Teach a model what is usual in its domain, for denoise, inpaint, generate and score; kept in its file."""
+    """Teach a model what is usual in its domain, for denoise and score; training ends with it. Kept in its file."""
     with user_errors():
         from models.registry import local, locate
         from translate.images.training_set import list_images

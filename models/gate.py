@@ -86,6 +86,13 @@ class DomainProbe(OnTrunk):
         return ((logit >= self.get_buffer("lowest")) & (distance <= self.get_buffer("farthest"))).tolist()
 
     @torch.no_grad()
+    def measure(self, x: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) -> (B, 2): the logarithm of how far they lie from the source domain, and how firmly
+        they are taken for the other one. Both grow with what is unusual."""
+        pooled = self.features(x)
+        return torch.stack([self._distance(pooled).clamp(min=1e-6).log(), -self._logit(pooled)], 1)
+
+    @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
         """The trunk's features averaged over places: (B, FEATURES)."""
         return torch.cat([h.mean((2, 3)) for h in self.trunk(_short_side(x, SIDE), TAPS)], 1)
@@ -201,6 +208,13 @@ def fit_probe(source: Sequence[Tensor], target: Sequence[Tensor], trunk: Trunk) 
     features = [torch.cat([probe.features(batch) for batch in domain]) for domain in (source, target)]
     probe.fit(*features)
     return probe
+
+
+def blended(x: Tensor) -> Tensor:
+    """Each picture of a batch (B, 3, H, W) blended with the mirror image of another one, 30 to 70 % of either: what
+    lies between pictures and is none."""
+    share = torch.linspace(0.3, 0.7, len(x)).to(x).view(-1, 1, 1, 1)
+    return share * x + (1 - share) * x.roll(1, 0).flip(3)
 
 
 def _short_side(x: Tensor, side: int) -> Tensor:

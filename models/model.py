@@ -1,4 +1,4 @@
-"""A model: energy, domain probe and configuration. The one thing that travels to disk, to the Hub, to workers.
+"""A model: energy, domain probe, density and configuration. The one thing that travels to disk, to the Hub, to workers.
 
 Files are safetensors with the configuration inside, written whole or not at all. Never pickle: a file somebody sends
 can only hold numbers and a JSON text, and both are checked before use.
@@ -6,6 +6,7 @@ can only hold numbers and a JSON text, and both are checked before use.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from models import config as configs
 from models.atomic import write_whole
 from models.config import FORMAT, EnergyConfig, ModelConfig
+from models.density import Density
 from models.errors import BadModel
 from models.fingerprint import fingerprint
 from models.gate import DomainProbe
@@ -34,7 +36,7 @@ from models.terms.trunk import load_trunk
 
 Energy: TypeAlias = PixelEnergy | PerceptualEnergy | StatisticsEnergy
 
-PROBE = "probe."  # what the names of its tensors begin with
+PROBE, DENSITY = "probe.", "density."  # what the names of their tensors begin with
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
 MAX_BYTES = 64 * 2**20  # the presets' models take one or two
 _FINEST, _MAX_WIDTH = 1024, 256  # what a file may ask for: pixels, and channels
@@ -47,6 +49,7 @@ class Model:
     energy: Energy
     config: ModelConfig
     probe: DomainProbe | None = None
+    density: Density | None = None
     digest: str = ""
 
     @property
@@ -60,7 +63,8 @@ class Model:
         energy = build(self.config.energy, device)
         energy.load_state_dict(self.energy.state_dict())
         probe = None if self.probe is None else self.probe.on(device)
-        return replace(self, energy=energy.eval().requires_grad_(False), probe=probe)
+        density = None if self.density is None else copy.deepcopy(self.density).to(device)
+        return replace(self, energy=energy.eval().requires_grad_(False), probe=probe, density=density)
 
     def edited(
         self,
@@ -115,7 +119,14 @@ class Model:
         tensors = {name: _stored(value, half) for name, value in self.energy.state_dict().items()}
         if self.probe is not None:
             tensors |= {PROBE + name: _stored(value, half) for name, value in self.probe.state_dict().items()}
-        config = replace(self.config, trunk=self._trunk_digest(), probe=self.probe is not None)
+        if self.density is not None:
+            tensors |= {DENSITY + name: _stored(value, True) for name, value in self.density.state_dict().items()}
+        config = replace(
+            self.config,
+            trunk=self._trunk_digest(),
+            probe=self.probe is not None,
+            density=self.density is not None,
+        )
         header = {"format": FORMAT, "kind": "model", "weights": fingerprint(tensors), "config": configs.as_dict(config)}
         return to_bytes(tensors, metadata={KEY: json.dumps(header)})
 
@@ -149,7 +160,10 @@ class Model:
         if config.trunk and config.trunk != load_trunk().digest:
             raise BadModel(f"{path.name} was trained on another trunk than this version's; train it again, or use the "
                            "version of cf-translate that made it")  # fmt: skip
-        return cls._of(config, {name: value.float() for name, value in tensors.items()}, digest(path))
+        model = cls._of(config, {name: value.float() for name, value in tensors.items()}, digest(path))
+        if model.density is not None and not model.density.sane():
+            raise BadModel(f"{path.name} holds a density whose shares are no shares")
+        return model
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Model:
@@ -161,12 +175,15 @@ class Model:
 
     @classmethod
     def _of(cls, config: ModelConfig, tensors: dict[str, Tensor], digest: str) -> Model:
-        energy, probe = build(config.energy), None
+        energy, probe, density = build(config.energy), None, None
         if config.probe:
             probe = DomainProbe(load_trunk())
             probe.load_state_dict(part(tensors, PROBE))
-        energy.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(PROBE)})
-        return cls(energy.eval().requires_grad_(False), config, probe, digest)
+        if config.density:
+            density = Density()
+            density.load_state_dict(part(tensors, DENSITY))
+        energy.load_state_dict({name: v for name, v in tensors.items() if not name.startswith((PROBE, DENSITY))})
+        return cls(energy.eval().requires_grad_(False), config, probe, density, digest)
 
     def _trunk_digest(self) -> str:
         return load_trunk().digest if self.probe is not None or not isinstance(self.energy, PixelEnergy) else ""
@@ -236,6 +253,8 @@ def _skeleton(config: ModelConfig) -> dict[str, Tensor]:
         parts = dict(energy.state_dict())
         if config.probe:
             parts |= {PROBE + name: value for name, value in DomainProbe(None).state_dict().items()}  # type: ignore[arg-type]
+        if config.density:
+            parts |= {DENSITY + name: value for name, value in Density().state_dict().items()}
     return parts
 
 

@@ -16,7 +16,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 from models.config import ModelConfig, Upsampling
-from models.gate import fit_probe
+from models.density import MIN_PICTURES, Density, fit_density
+from models.gate import DomainProbe, blended, fit_probe
 from models.model import Model, build
 from models.schedule import Level, Schedule
 from models.terms.perceptual import PerceptualEnergy
@@ -37,7 +38,7 @@ QUIET = (
 TRANSLATING = ("pixels", "votes", "statistics")  # the kinds of models that translate
 RED, BLUE = (180, 40, 30), (30, 40, 180)
 PROBED = 40  # pictures of each domain that the probe is fitted to
-KINDS = (*TRANSLATING, "denoiser")
+KINDS = (*TRANSLATING, "denoiser", "generator")
 
 
 @pytest.fixture
@@ -114,15 +115,32 @@ def statistics_model() -> Model:
 
 
 def denoiser_model() -> Model:
-    """An untrained energy of a model that makes pictures from noise; it is not calibrated."""
+    """An untrained energy of a model that removes noise; it is not calibrated."""
     torch.manual_seed(2)
     config = PixelConfig(coarsest=16, finest=32, width=4, max_width=8)
     levels = (Level(16, 3, denoise_scale=6.0), Level(32, 2, denoise_scale=4.0))
     return _finished(build(config), ModelConfig(config, Schedule(levels, white_point=10.0), target="cats"))
 
 
+def generator_model() -> Model:
+    """Untrained heads on the trunk that make pictures from a density of red ones; they are not calibrated."""
+    torch.manual_seed(3)
+    config = VotesConfig(resolutions=(32, 64), taps=(2, 4), width=8, pixel_width=4)
+    energy = build(config)
+    assert isinstance(energy, PerceptualEnergy)
+    red = _squares(RED, 64, MIN_PICTURES)
+    energy.measure([red[:4]])
+    levels = tuple(
+        Level(r, 2, step_size=1e4, step_rms=0.05, luma=((2, 1.0),), smoothing=0.05, jitter=2)
+        for r in config.resolutions
+    )
+    probe = fit_probe([red], [blended(red)], load_trunk())
+    return _finished(energy, ModelConfig(config, Schedule(levels), target="red things"), probe, fit_density(red))
+
+
 _MAKERS: dict[str, Callable[[], Model]] = {
     "pixels": pixels_model, "votes": votes_model, "statistics": statistics_model, "denoiser": denoiser_model,
+    "generator": generator_model,
 }  # fmt: skip
 
 
@@ -182,8 +200,10 @@ def _squares(color: tuple[int, int, int], side: int, count: int = 4) -> torch.Te
     return (base + 0.2 * F.interpolate(coarse, (side, side), mode="bilinear")).clamp(-1, 1)
 
 
-def _finished(energy: torch.nn.Module, config: ModelConfig, probe: torch.nn.Module | None = None) -> Model:
-    return Model(energy.eval().requires_grad_(False), config, probe)  # type: ignore[arg-type]
+def _finished(
+    energy: torch.nn.Module, config: ModelConfig, probe: DomainProbe | None = None, density: Density | None = None
+) -> Model:
+    return Model(energy.eval().requires_grad_(False), config, probe, density)  # type: ignore[arg-type]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

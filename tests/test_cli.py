@@ -386,11 +386,12 @@ def test_a_photo_that_does_not_look_like_the_source_is_said_to(
 
 @pytest.mark.parametrize(
     ("options", "kind"),
-    [((), "pixels"), (("--from-noise",), "pixels"), (("--source", "SOURCE", "--trunk", "none"), "pixels"),
-     (("--source", "SOURCE", "--shape"), "votes")],
+    [((), "votes"), (("--from-noise",), "pixels"), (("--trunk", "none"), "pixels"),
+     (("--source", "SOURCE", "--trunk", "none"), "pixels"), (("--source", "SOURCE", "--shape"), "votes")],
 )  # fmt: skip
 def test_every_kind_of_training_gives_a_model(options: tuple[str, ...], kind: str, photo: Path, tmp_path: Path) -> None:
-    source, target = (folder_of_pictures(tmp_path / name, (90, 20, 180), 2) for name in ("a", "b"))
+    count = 2 if options else 80  # a density takes many
+    source, target = (folder_of_pictures(tmp_path / name, (90, 20, 180), count) for name in ("a", "b"))
     given = [source if option == "SOURCE" else option for option in options]
     result = run("train", "--target", target, *given, "--out", tmp_path / "run", "--preset", 64, "--minutes", 0, *CPU)
     assert result.exit_code == 0, result.output
@@ -404,6 +405,14 @@ def test_every_kind_of_training_gives_a_model(options: tuple[str, ...], kind: st
     wanted = [option for option in options if option not in ("--source", "SOURCE")]
     assert " ".join(["--preset", "64", *wanted]) in card
     assert "settings of its own" not in card
+
+
+def test_making_pictures_of_a_few_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    few = folder_of_pictures(tmp_path / "few", (90, 20, 180), 5)
+    result = run("train", "--target", few, "--out", tmp_path / "run", "--preset", 64, *CPU)
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert "at least 64 of them to learn from, not 5" in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_style_is_fitted_to_paintings_alone(photo: Path, tmp_path: Path) -> None:

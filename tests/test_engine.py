@@ -128,9 +128,10 @@ def test_settings_out_of_range_are_a_sentence(translator: Translator, photo: Pat
         translator(photo, **settings)
 
 
-def test_a_model_for_pictures_from_noise_does_not_translate(model_files: dict[str, Path], photo: Path) -> None:
-    with pytest.raises(ValueError, match="from noise"):
-        Translator.load(model_files["denoiser"], device="cpu")(photo)
+@pytest.mark.parametrize("kind", ["denoiser", "generator"])
+def test_a_model_without_a_source_does_not_translate(kind: str, model_files: dict[str, Path], photo: Path) -> None:
+    with pytest.raises(ValueError, match="translates none"):
+        Translator.load(model_files[kind], device="cpu")(photo)
 
 
 def test_devices_that_are_not_there_are_a_sentence() -> None:

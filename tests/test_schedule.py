@@ -12,7 +12,7 @@ from models.schedule import Level, Schedule
 from models.terms.pixels import PixelConfig
 from models.terms.votes import VotesConfig
 from models.train.curriculum import Curriculum, Phase, TrainingConfig, config_from_dict
-from models.train.presets import denoiser, from_scratch, things
+from models.train.presets import denoiser, from_scratch, generator, things
 
 SCHEDULE = Schedule((Level(16, step_rms=0.03), Level(32), Level(64)))
 
@@ -105,7 +105,7 @@ def test_the_learning_rate_falls_only_at_the_very_end() -> None:
     assert curriculum.learning_rate(40) == pytest.approx(4e-4 * 0.05)
 
 
-@pytest.mark.parametrize("made", [things, from_scratch, denoiser])
+@pytest.mark.parametrize("made", [things, generator, from_scratch, denoiser])
 @pytest.mark.parametrize("finest", [64, 128, 256])
 def test_presets_end_at_their_size_and_come_back_from_their_dictionary(
     made: Callable[..., TrainingConfig], finest: int
@@ -118,7 +118,7 @@ def test_presets_end_at_their_size_and_come_back_from_their_dictionary(
     assert config_from_dict(asdict(config)) == config
 
 
-@pytest.mark.parametrize("made", [things, from_scratch, denoiser])
+@pytest.mark.parametrize("made", [things, generator, from_scratch, denoiser])
 def test_an_unknown_preset_is_refused(made: Callable[..., TrainingConfig]) -> None:
     with pytest.raises(ValueError, match="64, 128 and 256"):
         made(100)
@@ -140,6 +140,15 @@ def test_things_are_learned_on_the_trunk_with_steps_that_training_measures(shape
     luma = [sum(window * weight for window, weight in level.luma) for level in schedule.levels]
     assert all((c < 0.2 * y) if shapes else (c > 0.5 * y) for c, y in zip(chroma, luma, strict=True))
     assert all(max(fine.chroma) > max(coarse.chroma) for coarse, fine in pairwise(schedule.levels))
+
+
+def test_pictures_of_nothing_are_learned_on_the_trunk_and_keep_nothing_of_their_start() -> None:
+    config = generator(256)
+    schedule = config.curriculum.schedule
+    assert isinstance(config.energy, VotesConfig) and config.loss == "logistic"
+    assert all(level.step_size == 0 and level.step_rms > 0 and not level.guide for level in schedule.levels)
+    assert schedule.gate == 0 and config.curriculum.phases[0].r1_weight > 0
+    assert all(min(level.luma)[0] == 1 for level in schedule.levels), "a blurred start lacks the finest detail"
 
 
 def test_presets_from_scratch_need_no_trunk_and_denoisers_know_the_way_back() -> None:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models.density import MIN_PICTURES
 from models.energy import pooled
 from models.errors import BadModel, Diverged
 from models.gate import gate_change
@@ -481,9 +482,30 @@ def test_a_measured_step_size_gives_new_chains_the_stated_steps(tmp_path: Path) 
 
 
 def test_a_level_of_chains_from_noise_needs_a_step_size(tmp_path: Path) -> None:
-    run = Trainer(tmp_path, THINGS, LARGE_ORANGE, None)
+    config = replace(
+        CONFIG, curriculum=Curriculum(Schedule((Level(8, 5, step_size=0.0, step_rms=0.1),)), (Phase(2, 2),))
+    )
+    run = Trainer(tmp_path, config, ORANGE, None)
     with pytest.raises(ValueError, match="needs a step size"):
         run.train(iterations=1)
+
+
+def test_without_a_source_chains_on_the_trunk_start_at_a_density(tmp_path: Path) -> None:
+    many = ImageArray(np.random.default_rng(0).integers(0, 256, (MIN_PICTURES, 3, 72, 72), np.uint8))
+    run = Trainer(tmp_path / "a", THINGS, many, None, names=(None, "noise"))
+    run.train(iterations=1)
+    model = Model.load(tmp_path / "a" / "model.safetensors")
+    assert model.config.source is None and model.config.density and model.density is not None
+    assert model.probe is not None, "it tells pictures from blends of them"
+    again = Trainer(tmp_path / "a", THINGS, many, None, resume=True)
+    assert again.density is not None and run.density is not None
+    for name, value in run.density.state_dict().items():
+        assert torch.equal(again.density.state_dict()[name], value)
+    sources, made = run.samples(4)
+    assert sources is not None and sources.shape == made.shape == (4, 3, 64, 64)
+    with pytest.raises(ValueError, match=f"at least {MIN_PICTURES} of them"):
+        Trainer(tmp_path / "b", THINGS, LARGE_ORANGE, None)
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_finer_level_starts_from_the_coarser_ones_weights(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def list_models(as_json: Json = False) -> None:
         from models.hub import pulled
         from models.model import digest, load_config
         from models.registry import locate, shipped
+        from translate.tasks.kinds import made_from
 
         for name, path in {**{name: locate(name) for name in shipped()}, **pulled()}.items():
             config = load_config(path)
@@ -41,7 +42,7 @@ def list_models(as_json: Json = False) -> None:
                 "strength": config.strength, "digest": digest(path),
             }  # fmt: skip
             line = "{name}: {source} -> {target}, {size} px, strength {strength:g}, {digest}"
-            typer.echo(json.dumps(row) if as_json else line.format_map({**row, "source": config.source or "noise"}))
+            typer.echo(json.dumps(row) if as_json else line.format_map({**row, "source": made_from(config)}))
 
 
 @models_app.command("show")
@@ -68,11 +69,12 @@ def pull_model(
     with user_errors():
         from models.hub import parse_name, pull
         from models.model import Model
+        from translate.tasks.kinds import made_from
 
         path = pull(parse_name(name))
         model = Model.load(path)
         config = model.config
-        echo_err(f"{config.source or 'noise'} -> {config.target}, digest {model.digest}; use it with -m {name}")
+        echo_err(f"{made_from(config)} -> {config.target}, digest {model.digest}; use it with -m {name}")
         echo(path)
 
 

@@ -224,7 +224,7 @@ class Translator:
         """The options with the model's own filled in. Raises ValueError for those that the model cannot follow."""
         config = self.config
         if config.source is None:
-            raise ValueError(f"{self.name} makes pictures from noise, it cannot translate one")
+            raise ValueError(f"{self.name} makes or restores pictures, it translates none")
         options = options.checked()
         strength = config.strength if options.strength is None else options.strength
         schedule, natural = config.schedule.scaled(strength, options.steps), config.schedule.finest

@@ -146,3 +146,11 @@ def config_from_dict(data: Mapping[str, Any]) -> TrainingConfig:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def same_settings(saved: Mapping[str, Any], config: TrainingConfig) -> bool:
+    """Whether settings that a state was saved with are these."""
+    try:
+        return config_from_dict(saved) == config
+    except ValueError:
+        return False

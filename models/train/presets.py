@@ -1,4 +1,5 @@
-"""Ready-made trainings: things on the trunk, coarse to fine, and the energies from scratch of the paper."""
+"""Ready-made trainings: things on the trunk, coarse to fine; pictures of nothing, likewise; and energies from scratch,
+as in the paper."""
 
 from __future__ import annotations
 
@@ -104,6 +105,50 @@ def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingCo
     )
 
 
+# Pictures of nothing. A start is a blurred picture, in the right colours but for some: what it lacks is fine, and luma.
+_GENERATOR_ITERATIONS = {64: 160, 128: 40, 256: 40}
+_GENERATOR_BATCH = {64: 8, 128: 4, 256: 4}
+_GENERATOR_STEPS = {64: 10, 128: 10, 256: 6}
+_GENERATOR_STEPS_AT_USE = {64: 24, 128: 20, 256: 12}
+_GENERATOR_STEP_RMS = {64: 0.05, 128: 0.03, 256: 0.02}
+_GENERATOR_LUMA: dict[int, Scales] = {
+    64: ((1, 0.3), (2, 0.4), (4, 0.7), (8, 0.7), (16, 0.3)),
+    128: ((1, 0.5), (2, 0.7), (4, 0.7), (8, 0.3)),
+    256: ((1, 0.5), (2, 0.7), (4, 0.7), (8, 0.3)),
+}
+_GENERATOR_CHROMA: dict[int, Scales] = {
+    64: ((2, 0.1), (4, 0.1), (8, 0.1)), 128: ((4, 0.1), (8, 0.1)), 256: ((8, 0.1), (16, 0.1)),
+}  # fmt: skip
+
+
+def generator(finest: int = 128, seed: int = 0) -> TrainingConfig:
+    """Pictures of nothing, on the trunk: from samples of a density up to `finest` 64, 128 or 256 px."""
+    _check(finest)
+    resolutions = tuple(resolution for resolution in RESOLUTIONS if resolution <= finest)
+    levels = tuple(
+        Level(
+            r, steps=_GENERATOR_STEPS[r], step_size=0.0, step_rms=_GENERATOR_STEP_RMS[r], luma=_GENERATOR_LUMA[r],
+            chroma=_GENERATOR_CHROMA[r], smoothing=0.05, jitter=2,
+        )
+        for r in resolutions
+    )  # fmt: skip
+    phases = tuple(
+        Phase(_GENERATOR_ITERATIONS[r], batch=_GENERATOR_BATCH[r], learning_rate=1e-3, r1_weight=0.3)
+        for r in resolutions
+    )
+    return TrainingConfig(
+        VotesConfig(resolutions=resolutions, pixel_width=16, seen_at=SEEN_AT),
+        Curriculum(Schedule(levels, white_point=1.05), phases),
+        seed=seed,
+        white_point=1.15,
+        r1_every=2,
+        sheet_every=100,
+        steps_at_use=tuple(_GENERATOR_STEPS_AT_USE[r] for r in resolutions),
+        stretch_at_use=0.5,
+        ema=0.99,
+    )
+
+
 def _check(finest: int) -> None:
     if finest not in RESOLUTIONS:
         raise ValueError(f"there are presets for 64, 128 and 256 px, not {finest}")
@@ -152,7 +197,7 @@ def from_scratch(finest: int = 128, seed: int = 0) -> TrainingConfig:
 
 
 def denoiser(finest: int = 128, seed: int = 0) -> TrainingConfig:
-    """The way back from noise, without a trunk: for restoring, generating and judging pictures."""
+    """The way back from noise, without a trunk: for restoring pictures."""
     _check(finest)
     resolutions = [r for r in _STEP_SIZES if r <= finest]
     # A chain of the schedule's length goes twice as far as one step back to the clean picture. That way is learned in

@@ -4,8 +4,8 @@ A run folder holds:
 
     config.json          what is trained and how
     log.csv              one row every few iterations: energies, penalty, picture change, KID, events
-    samples/             sheets at fixed intervals, and where training stopped: sources over their translations (or
-                         pictures from noise)
+    samples/             sheets at fixed intervals, and where training stopped: sources, or samples of the density,
+                         over what they became (or pictures from noise)
     checkpoints/         the models of the last sheets, and the best by KID and rate, each named by its iteration
     model.safetensors    the averaged (EMA) model so far, ready for use
     state.safetensors    everything needed to go on exactly where the run stopped

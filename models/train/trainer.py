@@ -21,25 +21,27 @@ from torch.nn.utils import parametrize
 
 from models.atomic import write_whole
 from models.config import ModelConfig
+from models.density import Density
 from models.energy import EnergyFn
 from models.errors import BadModel, Diverged
-from models.gate import DomainProbe, fit_probe
+from models.gate import DomainProbe, blended, fit_probe
 from models.losses import LossTerms, adversarial_loss, denoising_loss
 from models.model import Energy, Model, build, load_state, part, save_state
 from models.names import FILE_NAME
 from models.schedule import Schedule
 from models.terms.perceptual import PerceptualEnergy
-from models.terms.pixels import PixelEnergy
+from models.terms.pixels import PixelConfig, PixelEnergy
 from models.terms.spectral import effective_weights, set_effective_weights
 from models.terms.statistics import StatisticsEnergy
 from models.terms.trunk import load_trunk
 from models.train.batches import Batches, LevelBatch
-from models.train.curriculum import Position, TrainingConfig, config_from_dict
+from models.train.curriculum import Position, TrainingConfig, same_settings
 from models.train.data import ImageArray
 from models.train.distributed import SINGLE, World
 from models.train.guard import KEPT, Guard
 from models.train.preview import from_noise, translated
 from models.train.run_dir import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Measure, Progress, write_sheet
+from models.train.starts import density_of, drawn_starts
 from models.train.state import capture, restore, without_random
 
 SHOWN = 8  # pictures on a sample sheet
@@ -48,7 +50,8 @@ MEASURED = 6, 32  # batches of each domain, and their pictures, that features ar
 
 
 class Trainer:
-    """Trains one energy. `source` None: chains start at noise. Draws from torch's global generator, which it seeds.
+    """Trains one energy. Without `source`, chains of an energy on the trunk start at samples of a density, which is
+    fitted to the target first, those of one from scratch at noise. Draws from torch's global generator, which it seeds.
 
     names: the two domains in words, for the model file. world: the processes that train together, each with the same
     arguments. Raises FileExistsError where `run` already holds a run and `resume` is False, FileNotFoundError where
@@ -70,10 +73,16 @@ class Trainer:
         world: World = SINGLE,
         resume: bool = False,
     ) -> None:
-        self.run_dir, self.config, self.target, self.source, self.names = run, config, target, source, names
-        self.shown = held_out if held_out is not None and source is not None else source
+        self.run_dir, self.config, self.target, self.names = run, config, target, names
         self.device, self.world = torch.device(device), world
         world.check([phase.batch for phase in config.curriculum.phases])
+        self.given = source
+        self.density: Density | None = None
+        if source is None and not isinstance(config.energy, PixelConfig):
+            self.density = density_of(target, config.seed).to(self.device)
+            source, held_out = drawn_starts(self.density, config.picture_size, config.seed)
+        self.source = source
+        self.shown = held_out if held_out is not None and source is not None else source
         torch.manual_seed(config.seed)
         self.energy = self._network().train()
         self.energy.spectral_normalised()
@@ -274,14 +283,16 @@ class Trainer:
         return [x.to(self.device).contiguous(memory_format=torch.channels_last) for x in drawn]
 
     def _fitted_probe(self) -> DomainProbe | None:
-        """The probe of the two domains, for a gate and for the domain check."""
+        """The probe of the two domains, for a gate and for the domain check; without a source, of the target and of
+        blends of its pictures, for telling what is unusual."""
         if self.source is None:
             return None
-        source, target = (
-            [x.to(self.device) for x in domain.whole(min(self.config.sample_size, 128))]
-            for domain in (self.source, self.target)
-        )
-        return fit_probe(source, target, load_trunk(device=self.device))
+        side = min(self.config.sample_size, 128)
+        target = [x.to(self.device) for x in self.target.whole(side)]
+        trunk = load_trunk(device=self.device)
+        if self.given is None:
+            return fit_probe(target, [blended(batch) for batch in target], trunk)
+        return fit_probe([x.to(self.device) for x in self.given.whole(side)], target, trunk)
 
     # What stays ------------------------------------------------------------------------------------------------------
 
@@ -324,7 +335,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):  # building draws random weights, which the training must not notice
             energy = build(config.energy, self.device)
         energy.load_state_dict({name: average[name] for name in energy.state_dict()})
-        return Model(energy.eval().requires_grad_(False), config, self.probe)
+        return Model(energy.eval().requires_grad_(False), config, self.probe, self.density)
 
     def ready_schedule(self) -> Schedule:
         """The levels that are wholly faded in, as they are at use."""
@@ -338,7 +349,7 @@ class Trainer:
         tensors, meta = load_state(path)
         if not {"config", "data", "rows"} <= meta.keys():
             raise BadModel(f"{path.name} is not a whole training state")
-        if not _same(meta["config"], self.config):
+        if not same_settings(meta["config"], self.config):
             raise ValueError(f"{self.run_dir} was started with other settings; resume it with the same ones")
         if meta["data"] != self._data():
             raise ValueError(f"{self.run_dir} was started with other pictures; resume it with the same folders")
@@ -354,12 +365,13 @@ class Trainer:
         self.log.read(self.run_dir / LOG, meta["rows"])
 
     def _data(self) -> list[str | None]:
-        return [domain.digest if domain is not None else None for domain in (self.target, self.source)]
+        return [domain.digest if domain is not None else None for domain in (self.target, self.given)]
 
     # What it looks like ----------------------------------------------------------------------------------------------
 
     def samples(self, count: int) -> tuple[Tensor | None, Tensor]:
-        """Fixed sources and what the averaged model makes of them: up to `count` pictures (N, 3, S, S) in [-1, 1].
+        """Fixed sources, or samples of the density, and what the averaged model makes of them: (N, 3, S, S) in [-1, 1],
+        N up to `count`.
 
         S is the config's sample_size; the change of a chain that does not reach so far yet is enlarged to it. For
         chains from noise the first is None, the noise is fixed and the pictures themselves are enlarged.
@@ -405,11 +417,3 @@ class Trainer:
         sheet = self.run_dir / SAMPLES / f"{self.iteration:06d}.png"
         write_sheet(sheet, torch.cat(rows), columns=len(rows[0]))
         return sheet
-
-
-def _same(saved: Mapping[str, Any], config: TrainingConfig) -> bool:
-    """Whether saved settings are these."""
-    try:
-        return config_from_dict(saved) == config
-    except ValueError:
-        return False

@@ -1,1 +1,1 @@
-"""What a denoising model does beside translation: generate, restore, judge typicality; and its calibration."""
+"""What models do beside translation: make, complete and judge pictures, or remove noise; and their calibration."""

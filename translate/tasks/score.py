@@ -1,4 +1,4 @@
-"""How unusual is a picture for the domain of a model? The energy's own answer, in plain words."""
+"""How unusual is a picture for the domain of a model? In plain words, with the energies beside."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from PIL import Image, ImageOps
 
 from translate.images.read import open_image
 from translate.images.types import Source
-from translate.tasks.calibration import load_stats
-from translate.tasks.typicality import PERCENTS, at_resolution, statistics
+from translate.tasks.calibration import at_resolution, load_stats, measured
+from translate.tasks.pixels import as_tensor
+from translate.tasks.typicality import PERCENTS
 
 if TYPE_CHECKING:
     from translate.pipeline import Translator
@@ -23,9 +24,9 @@ UNUSUAL = 95  # from this mark on a picture counts as an outlier
 
 @dataclass(frozen=True)
 class Verdict:
-    """unusual: the score, 0 for the usual picture, higher is stranger. percent: the highest of PERCENTS of the training
-    pictures that are all less unusual, 0 for none, 100 if all are. outlier: whether that is 95 or more. energies: by
-    resolution; they compare only with the same model's. words: one sentence."""
+    """unusual: the score, 0 for the usual picture, higher is stranger. percent: the highest of PERCENTS of the pictures
+    of the calibration that are all less unusual, 0 for none, 100 if all are. outlier: whether that is 95 or more.
+    energies: by resolution; they compare only with the same model's. words: one sentence."""
 
     unusual: float
     percent: int
@@ -37,17 +38,18 @@ class Verdict:
 def score(translator: Translator, picture: Source) -> Verdict:
     """Judge one picture, its middle cut out as a square, as training pictures are.
 
-    Raises ImageError, NotCalibrated, and ValueError for a broken calibration.
+    Raises ImageError, NotCalibrated, and ValueError for a broken calibration and for a model that does not judge.
     """
-    known = load_stats(translator.config, translator.name)
+    known, probe = load_stats(translator.config, translator.name), translator.model.probe
+    assert probe is not None
     photo = open_image(picture)
     rgb = photo.rgb
     if photo.alpha is not None:
         rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), photo.alpha)
     side = translator.config.schedule.finest
     square = np.asarray(ImageOps.fit(rgb, (side, side), Image.Resampling.LANCZOS))
-    x = (torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1).to(translator.device)
-    far = float(known.judge(statistics(translator.energy, translator.config.schedule, x).cpu().numpy())[0])
+    x = as_tensor(square).to(translator.device)
+    far = float(known.judge(measured(probe, x))[0])
     resolutions = [level.resolution for level in translator.config.schedule.levels]
     with torch.no_grad():
         energies = {r: round(float(translator.energy.at(r)(at_resolution(x, r))), 5) for r in resolutions}
@@ -57,7 +59,7 @@ def score(translator: Translator, picture: Source) -> Verdict:
 
 
 def _words(percent: int, count: int, target: str) -> str:
-    pictures = f"the {count} training pictures" + (f" ({target})" if target else "")
+    pictures = f"the {count} pictures of its calibration" + (f" ({target})" if target else "")
     if percent == 100:
         return f"more unusual than every one of {pictures}"
     if percent >= 50:

@@ -21,6 +21,7 @@ from models.terms.statistics import StatisticsConfig
 from models.train.curriculum import TrainingConfig
 from models.train.run_dir import CONFIG, LOG, SAMPLES, Log, read_config
 from translate.metrics.tables import LEGEND, cells
+from translate.tasks.kinds import is_denoiser
 from translate.training.datasets import RECORD
 from translate.training.fit import PAINTED, training_config
 
@@ -56,7 +57,7 @@ def write_card(
     front = ModelCardData(
         license=licence,
         library_name="cf-translate",
-        pipeline_tag="image-to-image" if config.source else "unconditional-image-generation",
+        pipeline_tag="image-to-image" if config.source or is_denoiser(config) else "unconditional-image-generation",
         tags=["energy-based-model", "langevin", "unpaired", "cf-ebm"],
     ).to_yaml()
     parts = [
@@ -115,13 +116,18 @@ def _is_run(model: Path) -> bool:
 
 def _does(config: ModelConfig) -> str:
     target = config.target or "the target domain"
-    return f"Turns pictures of {config.source} into {target}" if config.source else f"Makes pictures of {target}"
+    if config.source:
+        return f"Turns pictures of {config.source} into {target}"
+    return f"{'Removes noise from' if is_denoiser(config) else 'Makes'} pictures of {target}"
 
 
 def _use(config: ModelConfig, name: str) -> list[str]:
-    if not config.source or "/" not in name:
+    if "/" not in name:
         return []
-    return ["## Use", f"    cf-translate translate PHOTO -m {name}"]
+    task = f"generate {name} -o SHEET.png"
+    if config.source or is_denoiser(config):
+        task = f"translate PHOTO -m {name}" if config.source else f"denoise {name} PHOTO -o CLEAN.png"
+    return ["## Use", f"    cf-translate {task}"]
 
 
 def _training(model: Path, config: ModelConfig) -> list[str]:

@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
+from models.model import Model
 from models.names import FILE_NAME
 from models.train.curriculum import TrainingConfig
 from models.train.data import ImageArray
 from models.train.distributed import World, init_distributed
-from models.train.presets import denoiser, from_scratch, things
+from models.train.presets import denoiser, from_scratch, generator, things
 from models.train.run_dir import CHECKPOINTS, CONFIG, LOG, SAMPLES, STATE, Measure, Progress, read_config
 from models.train.style import fit_style, style_schedule
 from models.train.trainer import Trainer
@@ -27,6 +28,8 @@ from translate.images.types import ImageError
 from translate.lock import sole_use
 from translate.metrics.held_out import measurer, network_at_hand, split
 from translate.pipeline import pick_device
+from translate.tasks.calibration import MIN_IMAGES, calibrate
+from translate.tasks.kinds import is_denoiser
 from translate.training.datasets import RECORD, Dataset, described, open_dataset, record
 from translate.training.recorder import Recorder
 
@@ -65,7 +68,7 @@ def training_config(
     shape: bool = False,
     from_noise: bool = False,
 ) -> TrainingConfig:
-    """The ready-made settings. source: whether there are source pictures; without them the energy is from scratch.
+    """The ready-made settings. source: whether there are source pictures; without them pictures are made of nothing.
 
     Raises ValueError for what does not go together.
     """
@@ -76,7 +79,9 @@ def training_config(
         raise ValueError("training for shapes needs source pictures and the trunk")
     if from_noise:
         return denoiser(preset, seed)
-    return things(preset, seed, shapes=shape) if source and trunk else from_scratch(preset, seed)
+    if not trunk:
+        return from_scratch(preset, seed)
+    return things(preset, seed, shapes=shape) if source else generator(preset, seed)
 
 
 def fit(
@@ -106,7 +111,7 @@ def fit(
         return _fit_style(domains, preset, device, say)
     with ExitStack() as held, init_distributed(pick_device(device)) as (world, processor):
         with world.main_first():
-            trainer, measure = _prepare(domains, config, resume, features, processor, world, say, held)
+            trainer, measure, known = _prepare(domains, config, resume, features, processor, world, say, held)
         if not world.is_main:
             trainer.train(minutes=minutes, stop=stop)
             return domains.out / FILE_NAME
@@ -117,6 +122,8 @@ def fit(
                 callback(progress)
 
             trainer.train(minutes=minutes, stop=stop, report=report, measure=measure)
+        if domains.source is None:
+            _calibrate(domains.out / FILE_NAME, known, say)
     return domains.out / FILE_NAME
 
 
@@ -129,9 +136,9 @@ def _prepare(
     world: World,
     say: Callable[[str], None],
     held: ExitStack,
-) -> tuple[Trainer, Measure | None]:
-    """The trainer, and what measures its model. The run folder is made before thousands of images are read; the main
-    process holds it against other runs as long as `held` is open."""
+) -> tuple[Trainer, Measure | None, ImageArray]:
+    """The trainer, what measures its model, and target pictures to calibrate it on. The run folder is made before
+    thousands of images are read; the main process holds it against other runs as long as `held` is open."""
     out = domains.out
     if resume:
         config = read_config(out)
@@ -155,9 +162,20 @@ def _prepare(
         if world.is_main:
             record(out, descriptions)
             _say_held_out(descriptions, say)
+    known = held_out.get("target", target)
     if network is None or held_out.keys() != learned.keys():
-        return trainer, None
-    return trainer, measurer(network, config.sample_size, held_out["target"], target, source)
+        return trainer, None, known
+    return trainer, measurer(network, config.sample_size, held_out["target"], target, source), known
+
+
+def _calibrate(path: Path, pictures: ImageArray, say: Callable[[str], None]) -> None:
+    """Teach a model that makes or restores pictures what is usual, on pictures that it did not learn from."""
+    model = Model.load(path)
+    if len(pictures) < MIN_IMAGES or not (model.config.probe or is_denoiser(model.config)):
+        return
+    shown = torch.cat(list(pictures.whole(model.config.schedule.finest)))
+    calibrate(model, ((shown + 1) * 127.5).round().byte().numpy()).save(path)
+    say(f"calibrated on {len(pictures)} pictures")
 
 
 def _fit_style(domains: Domains, preset: int | None, device: str, say: Callable[[str], None]) -> Path:
