@@ -111,7 +111,11 @@ def visit(address: str) -> tuple[str, float, float]:
         path = client.post("gradio_api/upload", files={"files": (PHOTO.name, PHOTO.read_bytes())}).json()[0]
         photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
         begin = time.perf_counter()
-        body: dict[str, Any] = {"data": [photo, "apple2orange", 1.0], "fn_index": stream, "session_hash": session}
+        body: dict[str, Any] = {
+            "data": [photo, "apple2orange", 1.0, "", 0],
+            "fn_index": stream,
+            "session_hash": session,
+        }
         client.post("gradio_api/queue/join", json=body).raise_for_status()
         first, text = float("nan"), ""
         with client.stream("GET", "gradio_api/queue/data", params={"session_hash": session}) as events:

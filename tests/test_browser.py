@@ -96,18 +96,18 @@ def press(page: Any, name: str) -> None:
 
 def take_example(page: Any, number: int = 1) -> None:
     page.locator("#examples button").nth(number).click()
-    page.locator("#photo img").wait_for()
+    page.locator("#photo-photo img").wait_for()
 
 
 def said(page: Any, words: str) -> str:
-    line = page.locator("#says", has_text=words)
+    line = page.locator("#says-photo", has_text=words)
     line.wait_for()
     return str(line.inner_text())
 
 
 def shown(page: Any) -> list[str]:
     """Addresses of the two pictures, before and after."""
-    return [image.get_attribute("src") for image in page.locator("#screen img").all()]
+    return [image.get_attribute("src") for image in page.locator("#screen-photo img").all()]
 
 
 def difference(first: Path | bytes, second: Image.Image) -> float:
@@ -123,13 +123,13 @@ def test_an_example_turns_before_ones_eyes_and_can_be_kept(open_page, tmp_path):
     steps = direction.check()
     said(page, f"of {steps}")
     assert f"{steps} steps" in said(page, "Done")
-    boxes = [image.bounding_box() for image in page.locator("#screen img").all()]
+    boxes = [image.bounding_box() for image in page.locator("#screen-photo img").all()]
     assert len(boxes) == 2
     for side in ("y", "height"):  # the halves of the before-and-after view lie over each other
         assert boxes[0][side] == pytest.approx(boxes[1][side], abs=1.5)
-    assert page.locator("#energies svg polyline").count() == len(direction.config.schedule.levels)
-    assert page.locator("#changed img").count() == 1
-    assert not page.locator("#warns").is_visible()
+    assert page.locator("#energies-photo svg polyline").count() == len(direction.config.schedule.levels)
+    assert page.locator("#changed-photo img").count() == 1
+    assert not page.locator("#warns-photo").is_visible()
 
     with page.expect_download() as download:
         press(page, "Save picture")
@@ -152,15 +152,17 @@ def test_any_step_can_be_had_again_by_keyboard_without_computing(open_page, monk
     said(page, "Done")
     last = shown(page)
     monkeypatch.setattr(Translator, "frames", None)  # nothing may run from here on
-    page.locator("#step input[type=range]").focus()
+    page.locator("#step-photo input[type=range]").focus()
     page.keyboard.press("Home")
-    page.wait_for_function("last => document.querySelectorAll('#screen img')[1].src != last", arg=last[1])
+    page.wait_for_function("last => document.querySelectorAll('#screen-photo img')[1].src != last", arg=last[1])
     assert shown(page)[0] == shown(page)[1]  # step 0 is the photo
-    assert page.locator("#energies circle").count() == 0
+    assert page.locator("#energies-photo circle").count() == 0
     for _ in range(6):
         page.keyboard.press("ArrowRight")
-    page.wait_for_function("() => { const [a, b] = document.querySelectorAll('#screen img'); return a.src != b.src }")
-    page.locator("#energies circle").wait_for()
+    page.wait_for_function(
+        "() => { const [a, b] = document.querySelectorAll('#screen-photo img'); return a.src != b.src }"
+    )
+    page.locator("#energies-photo circle").wait_for()
     with page.expect_download() as download:
         press(page, "Save picture")
     download.value.save_as(tmp_path / "step.jpg")
@@ -179,7 +181,7 @@ def test_stop_stops_at_once_and_keeps_the_steps_so_far(open_page, slow):
     assert time.monotonic() - begin < 3
     step = int(words.split("step ")[1].split()[0])
     assert 0 < step < Translator.load("apple2orange").check() and slow["steps"] == step
-    assert page.locator("#step input[type=range]").get_attribute("max") == str(step)
+    assert page.locator("#step-photo input[type=range]").get_attribute("max") == str(step)
     page.get_by_role("button", name="Translate", exact=True).locator("visible=true").click(trial=True)
 
 
@@ -199,12 +201,12 @@ def test_what_is_no_picture_gets_a_sentence_and_the_page_goes_on(open_page, tmp_
     bad = tmp_path / "holiday.jpg"
     bad.write_text("This is no picture.")
     page = open_page()
-    page.locator("#photo input[type=file]").set_input_files(bad)
+    page.locator("#photo-photo input[type=file]").set_input_files(bad)
     page.get_by_text("holiday.jpg: this is not a picture we can read (text file?)").wait_for()
     page.get_by_text("Drop a photo here").wait_for()  # it has not stayed
     press(page, "Translate")
-    page.locator("#warns", has_text="Choose a photo first.").wait_for()
-    assert not page.locator("#step").is_visible()
+    page.locator("#warns-photo", has_text="Choose a photo first.").wait_for()
+    assert not page.locator("#step-photo").is_visible()
     take_example(page)
     press(page, "Translate")
     said(page, "Step")
@@ -214,16 +216,16 @@ def test_a_photo_that_browsers_cannot_show_is_translated_all_the_same(open_page,
     with Image.open(SAMPLES / "apples_on_table.jpg") as picture:
         picture.save(tmp_path / "scan.tif")
     page = open_page()
-    page.locator("#photo input[type=file]").set_input_files(tmp_path / "scan.tif")
-    page.locator("#photo img").wait_for(state="attached")
+    page.locator("#photo-photo input[type=file]").set_input_files(tmp_path / "scan.tif")
+    page.locator("#photo-photo img").wait_for(state="attached")
     press(page, "Translate")
     said(page, "Done")
 
 
 def test_a_photo_of_another_kind_gets_a_word_of_advice(open_page):
     page = open_page()
-    page.locator("#photo input[type=file]").set_input_files(SAMPLES / "oranges_pile.jpg")
-    page.locator("#photo img").wait_for()
+    page.locator("#photo-photo input[type=file]").set_input_files(SAMPLES / "oranges_pile.jpg")
+    page.locator("#photo-photo img").wait_for()
     press(page, "Translate")
     page.get_by_text("This does not look like apples: expect little.").wait_for()
 
@@ -235,10 +237,10 @@ def test_a_direction_shows_its_own_examples_and_what_it_does(open_page):
     take_example(page, 0)
     page.get_by_label("Oranges → apples").check()
     page.get_by_text("Drop a photo here").wait_for()  # an apple is of no use any more
-    page.wait_for_function("first => document.querySelectorAll('#screen img')[1].src != first", arg=first[1])
+    page.wait_for_function("first => document.querySelectorAll('#screen-photo img')[1].src != first", arg=first[1])
     assert page.locator("#examples button:visible").count() == 3
-    page.locator("#photo input[type=file]").set_input_files(SAMPLES / "oranges_pile.jpg", timeout=PATIENCE)
-    page.locator("#photo img").wait_for()
+    page.locator("#photo-photo input[type=file]").set_input_files(SAMPLES / "oranges_pile.jpg", timeout=PATIENCE)
+    page.locator("#photo-photo img").wait_for()
     press(page, "Translate")
     said(page, "Done")
     mine = shown(page)
@@ -257,15 +259,15 @@ def test_there_is_room_for_five_directions_with_examples_and_without(open_page, 
     assert boxes[-1]["y"] + boxes[-1]["height"] < height / 2
     page.get_by_label("Wolves → cats").check()
     said(page, "Drop a photo")
-    page.locator("#screen").wait_for(state="hidden")
+    page.locator("#screen-photo").wait_for(state="hidden")
     assert not page.locator("#examples").is_visible()
     page.get_by_label("Photos → Van Gogh").check()
     said(page, "An example")
     page.locator("#examples button:visible").click()
-    page.locator("#photo img").wait_for()
+    page.locator("#photo-photo img").wait_for()
     press(page, "Translate")
     said(page, "Done")
-    assert not page.locator("#warns").is_visible()  # a model without a probe cannot tell
+    assert not page.locator("#warns-photo").is_visible()  # a model without a probe cannot tell
 
 
 def test_several_photos_give_a_gallery_and_a_zip(open_page, tmp_path):
@@ -277,8 +279,8 @@ def test_several_photos_give_a_gallery_and_a_zip(open_page, tmp_path):
     page.locator("#photos input[type=file]").set_input_files(photos)
     page.get_by_text("apples_on_table").first.wait_for()
     press(page, "Translate all")
-    page.locator("#says-many", has_text="2 of 3 photos are done").wait_for()
-    page.locator("#says-many", has_text="bad.png: the file is damaged").wait_for()
+    page.locator("#says-folder", has_text="2 of 3 photos are done").wait_for()
+    page.locator("#says-folder", has_text="bad.png: the file is damaged").wait_for()
     page.locator("#archive").wait_for()
     assert page.locator("#gallery img").count() == 2
     with page.expect_download() as download:
@@ -294,13 +296,13 @@ def test_a_phone_shows_all_of_it_and_fingers_hit_it(open_page):
     take_example(page)
     press(page, "Translate")
     said(page, "Done")
-    page.locator("#energies svg").wait_for()
-    page.locator("#changed img").wait_for()
+    page.locator("#energies-photo svg").wait_for()
+    page.locator("#changed-photo img").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for name in ("Translate", "Save picture", "Save animation"):
         box = page.get_by_role("button", name=name, exact=True).locator("visible=true").bounding_box()
         assert box["height"] >= 40 and box["x"] >= 0 and box["x"] + box["width"] <= 390
-    for part in ("#screen", "#changed", "#energies"):
+    for part in ("#screen-photo", "#changed-photo", "#energies-photo"):
         assert page.locator(part).bounding_box()["width"] > 300
 
 
@@ -318,8 +320,8 @@ def test_the_buttons_and_what_they_do_are_in_sight_together(open_page, slow, wid
     said(page, "Step")
     page.wait_for_timeout(500)  # it may be scrolling
     assert in_sight(page.get_by_role("button", name="Stop", exact=True))
-    assert in_sight(page.locator("#says"))
-    assert page.locator("#screen").bounding_box()["y"] < height * 0.7
+    assert in_sight(page.locator("#says-photo"))
+    assert page.locator("#screen-photo").bounding_box()["y"] < height * 0.7
 
 
 def test_the_page_is_light_or_dark_as_its_visitor_likes(open_page):
@@ -338,7 +340,7 @@ def test_the_keyboard_alone_will_do(open_page):
     assert page.get_by_label("Oranges → apples").is_checked()
     page.locator("#examples button").nth(3).focus()
     page.keyboard.press("Enter")
-    page.locator("#photo img").wait_for()
+    page.locator("#photo-photo img").wait_for()
     page.get_by_role("button", name="Translate", exact=True).locator("visible=true").focus()
     page.keyboard.press("Enter")
     said(page, "Step")
@@ -347,8 +349,8 @@ def test_the_keyboard_alone_will_do(open_page):
 def test_a_name_of_any_script_is_kept(open_page, tmp_path):
     page = open_page()
     Image.open(SAMPLES / "apples_on_table.jpg").save(tmp_path / "写真 é.png")
-    page.locator("#photo input[type=file]").set_input_files(tmp_path / "写真 é.png")
-    page.locator("#photo img").wait_for()
+    page.locator("#photo-photo input[type=file]").set_input_files(tmp_path / "写真 é.png")
+    page.locator("#photo-photo img").wait_for()
     press(page, "Translate")
     said(page, "Done")
     with page.expect_download() as download:
@@ -361,6 +363,6 @@ def test_a_heic_photo_gets_a_sentence_for_visitors(open_page):
     page = open_page()
     content = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(300)
     photo = {"name": "IMG_0001.HEIC", "mimeType": "image/heic", "buffer": content}  # as systems name it that know it
-    page.locator("#photo input[type=file]").set_input_files(photo)
+    page.locator("#photo-photo input[type=file]").set_input_files(photo)
     page.get_by_text("HEIC photos cannot be read here; save it as JPEG").wait_for()
     assert page.get_by_text("pip install").count() == 0
