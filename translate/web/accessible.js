@@ -4,10 +4,15 @@
         if (element && element.getAttribute("aria-label") !== words) element.setAttribute("aria-label", words);
     };
     const describe = () => {
-        for (const line of document.querySelectorAll(".says, .warns, #says-folder, #shared")) {
+        for (const line of document.querySelectorAll('[id^="says-"], [id^="warns-"], #shared')) {
             if (!line.hasAttribute("aria-live")) line.setAttribute("aria-live", "polite");
         }
         document.querySelectorAll("#examples button").forEach((button, n) => name(button, `Take example photo ${n + 1}`));
+        for (const box of document.querySelectorAll(".photo, #photos, #paintings")) {
+            const drop = box.querySelector("button[aria-dropeffect]");
+            name(drop, drop && drop.textContent.replace(/\s+/g, " ").trim());
+            name(box.querySelector('[aria-label^="common."]'), "Add pictures"); // a word that Gradio has forgotten
+        }
         for (const screen of document.querySelectorAll(".screen")) {
             screen.querySelectorAll("img").forEach((img, n) => (img.alt = ["Before", "After"][n] || ""));
         }

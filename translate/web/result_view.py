@@ -19,8 +19,8 @@ class ResultView:
     def __init__(self, service: TranslationService, tab: str, shown: Any, words: str) -> None:
         """shown: before and after, to begin with, or None. words: to begin with."""
         self.service, self.tab = service, tab
-        self.says = gr.Markdown(words, elem_id=f"says-{tab}", elem_classes="says", container=False)
-        self.warns = gr.Markdown(elem_id=f"warns-{tab}", elem_classes="warns")
+        self.says = gr.Markdown(words, elem_id=f"says-{tab}", container=False)
+        self.warns = gr.Markdown(elem_id=f"warns-{tab}")
         self.screen = gr.ImageSlider(
             shown, label="Before and after", show_label=False, format="jpeg", type="filepath", interactive=False,
             max_height=400, buttons=["fullscreen"], elem_id=f"screen-{tab}", elem_classes="screen",

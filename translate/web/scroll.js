@@ -3,6 +3,6 @@
     const phone = window.innerWidth < 700;
     const result = [...document.querySelectorAll(".result")].find((part) => part.offsetParent);
     if (phone) result.style.minHeight = "80vh"; // so that it can be scrolled to the top
-    result.querySelector(".says").scrollIntoView({ block: phone ? "start" : "nearest" });
+    result.querySelector('[id^="says-"]').scrollIntoView({ block: phone ? "start" : "nearest" });
     return inputs;
 }

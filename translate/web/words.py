@@ -65,7 +65,7 @@ def curve(trajectory: Trajectory, step: int) -> str:
     drawing = energy_curve(trajectory.frames, step, [stage_name(trajectory, stage) for stage in range(count)])
     target = trajectory.translator.config.target
     return (
-        f"<h4>The energy on its way down</h4>{drawing}"
+        f"<h2>The energy on its way down</h2>{drawing}"
         f"<p>Lower is more like {escape(target)}. Each line is one pass, from coarse to fine.</p>"
     )
 
