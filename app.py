@@ -64,9 +64,8 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
         FolderTab(service, direction, photo_tab.settings)
         StyleTab(service, example_of_a_style(cards))
         Endpoints(service, labels(cards))
-        page.load(
-            photo_tab.open_link, None, [direction, *photo_tab.settings.inputs, *photo_tab.view.outputs], **AT_ONCE
-        )
+        opened = page.load(photo_tab.open_link, None, [direction, *photo_tab.settings.inputs], **AT_ONCE)
+        opened.then(photo_tab.show_example, direction, photo_tab.view.outputs, **AT_ONCE)
         page.unload(leave)
     page.queue(max_size=60)
     return page, {

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
@@ -16,8 +17,10 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed: 
 
 import app
 from models import registry
+from models.train.style import style_schedule
 from tests.helpers.weights import more_weights
 from translate.pipeline import Translator
+from translate.web import styles
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 PATIENCE = 30_000  # ms: the machine may be busy; nothing here waits that long on one that is not
@@ -52,14 +55,14 @@ def open_page(browser: Any, address: str, request: pytest.FixtureRequest) -> Ite
     if "five" in request.fixturenames:
         address = request.getfixturevalue("five")
 
-    def open_page(width: int = 1280, height: int = 900, theme: str = "light") -> Any:
+    def open_page(width: int = 1280, height: int = 900, theme: str = "light", query: str = "") -> Any:
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE)
         local = (address, "data:", "blob:")
         page.on("request", lambda request: None if request.url.startswith(local) else foreign.append(request.url))
         page.on("pageerror", lambda error: failed.append(str(error)))
-        page.goto(address)
+        page.goto(address + query)
         page.get_by_role("button", name="Translate", exact=True).wait_for()
         return page
 
@@ -299,6 +302,8 @@ def test_a_phone_shows_all_of_it_and_fingers_hit_it(open_page):
     page.locator("#energies-photo svg").wait_for()
     page.locator("#changed-photo img").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for tab in ("One photo", "Several photos", "Your style"):  # not behind three dots
+        assert page.get_by_role("tab", name=tab, exact=True).is_visible()
     for name in ("Translate", "Save picture", "Save animation"):
         box = page.get_by_role("button", name=name, exact=True).locator("visible=true").bounding_box()
         assert box["height"] >= 40 and box["x"] >= 0 and box["x"] + box["width"] <= 390
@@ -344,6 +349,85 @@ def test_the_keyboard_alone_will_do(open_page):
     page.get_by_role("button", name="Translate", exact=True).locator("visible=true").focus()
     page.keyboard.press("Enter")
     said(page, "Step")
+
+
+def test_the_focus_can_be_seen_wherever_it_is(open_page):
+    page = open_page()
+    drawn = """() => {
+        const seen = (element) => element && getComputedStyle(element).outlineStyle != "none";
+        const focused = document.activeElement;
+        return focused == document.body || seen(focused) || seen(focused.closest("label"));
+    }"""
+    for _ in range(16):
+        page.keyboard.press("Tab")
+        assert page.evaluate(drawn), page.evaluate("document.activeElement.outerHTML")
+
+
+def test_every_control_has_a_name_and_news_are_read_out(open_page, slow):
+    """As Chromium tells assistive technology."""
+    page = open_page()
+    take_example(page)
+    press(page, "Translate")
+    said(page, "Step")
+    press(page, "Stop")
+    page.locator("#changed-photo img").wait_for()
+    page.get_by_text("More settings").click()
+    for tab in ("One photo", "Several photos", "Your style"):
+        page.get_by_role("tab", name=tab, exact=True).first.click()
+        page.get_by_role("button", name="Stop").first.wait_for(state="hidden")
+        nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+        shown = [node for node in nodes if not node["ignored"]]
+        has = [{p["name"]: p["value"].get("value") for p in node.get("properties", ())} for node in shown]
+        roles = {"button", "radio", "slider", "spinbutton", "combobox", "tab", "textbox"}
+        controls = [node for node in shown if node["role"]["value"] in roles]
+        assert len(controls) >= 8
+        assert not [node for node in controls if not node["name"]["value"].strip()]
+        assert any(properties.get("live") == "polite" for properties in has)
+    pictures = [page.locator(f"#{part}-photo img") for part in ("screen", "changed")]
+    assert [image.get_attribute("alt") for images in pictures for image in images.all()] == [
+        "Before", "After", "What changed",
+    ]  # fmt: skip
+
+
+def test_a_link_carries_the_settings_and_nothing_of_the_photo(open_page):
+    page = open_page(query="?direction=orange2apple&strength=0.6&size=64&seed=7&photo=x.jpg")
+    page.wait_for_function("document.querySelector('#strength-photo input[type=range]').value == '0.6'")
+    assert page.get_by_label("Oranges → apples").is_checked()
+    page.locator("#examples button:visible").first.click()
+    page.locator("#photo-photo img").wait_for()
+    page.get_by_text("More settings").click()
+    page.locator("#seed input").fill("8")
+    page.locator("#seed input").press("Tab")
+    press(page, "Copy a link to these settings")
+    page.locator("#shared p").wait_for()
+    wanted = {"direction": ["orange2apple"], "strength": ["0.6"], "size": ["64"], "seed": ["8"]}
+    assert parse_qs(urlsplit(page.url).query) == wanted
+    again = open_page(query="?" + urlsplit(page.url).query)
+    again.wait_for_function("document.querySelector('#seed input').value == '8'")
+    assert again.locator("#photo-photo img").count() == 0
+
+
+def test_a_style_of_ones_own_is_fitted_seen_and_taken_away(open_page, monkeypatch, tmp_path):
+    monkeypatch.setattr(styles, "style_schedule", lambda: style_schedule().up_to(64))  # a short chain
+    Image.effect_mandelbrot((200, 160), (-2, -1, 1, 1), 30).save(tmp_path / "fractal.png")
+    page = open_page()
+    page.get_by_role("tab", name="Your style", exact=True).first.click()
+    assert not page.locator("#direction").is_visible()  # a style takes any photo
+    press(page, "Paint my photo")
+    page.locator("#warns-style", has_text="Choose").wait_for()
+    page.locator("#paintings input[type=file]").set_input_files(tmp_path / "fractal.png")
+    page.get_by_text("fractal").first.wait_for()
+    page.locator("#photo-style input[type=file]").set_input_files(SAMPLES / "apples_on_table.jpg")
+    page.locator("#photo-style img").wait_for()
+    press(page, "Paint my photo")
+    page.locator("#says-style", has_text="Done: 5 steps").wait_for()
+    with page.expect_download() as download:
+        press(page, "Save the style (model file)")
+    download.value.save_as(tmp_path / download.value.suggested_filename)
+    style = Translator.load(tmp_path / "fractal-style.safetensors")
+    assert style.check() == 5 and style.config.trained == {"paintings": 1}
+    page.get_by_role("tab", name="One photo", exact=True).first.click()
+    assert not page.locator("#step-photo").is_visible()  # the results of one tab are not those of another
 
 
 def test_a_name_of_any_script_is_kept(open_page, tmp_path):

@@ -15,7 +15,7 @@ from translate.web.controls import Settings
 from translate.web.folder_tab import FolderTab
 from translate.web.gallery import direction_card
 from translate.web.inputs import Page
-from translate.web.photo_tab import PhotoTab
+from translate.web.photo_tab import NO_EXAMPLE, PhotoTab
 from translate.web.service import TranslationService
 from translate.web.style_tab import StyleTab
 
@@ -63,6 +63,13 @@ def test_a_photo_is_followed_from_the_press_of_the_button_to_the_last_step(tab, 
         view.scrub(0, asked("somebody else"))
 
 
+def test_an_example_gives_way_to_a_chain(tab, photo):
+    assert tab.show_example("tiny", asked())[tab.view.says] == NO_EXAMPLE  # it has no samples
+    list(tab.translate(str(photo), "tiny", 1.0, "", 0, asked()))
+    assert tab.view.says not in tab.show_example("tiny", asked())
+    assert tab.choose("tiny", str(photo)) == {tab.settings.strength: 1.0}  # one's own photo stays
+
+
 def test_strength_size_and_seed_reach_the_chain(tab, photo):
     list(tab.translate(str(photo), "tiny", 0.5, "64", 3, asked()))
     made = tab.service.trajectory("me/photo").provenance(4)
@@ -92,7 +99,7 @@ def test_a_link_sets_the_controls(tab, warned):
     wanted = {tab.direction: "tiny", settings.strength: 1.5, settings.size: "64", settings.seed: 7}
     assert {key: updates[key] for key in wanted} == wanted and not warned
     assert tab.photo not in updates
-    assert list(tab.open_link(asked())) == [tab.view.warns]
+    assert list(tab.open_link(asked())) == [tab.direction]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +116,8 @@ def test_what_a_link_cannot_ask_for_is_said_and_left_as_it_is(tab, warned, query
     updates = tab.open_link(asked(**query))
     assert warned == [f"This page has no such {words} as the link asks for."]
     left = {"direction": tab.direction, "strength": tab.settings.strength, "size": tab.settings.size}
-    assert not {left[name] for name in words.split(" or ") if name in left} & set(updates)
+    for name in set(left) & set(words.split(" or ")):
+        assert updates.get(left[name], gr.skip()) == gr.skip()
     assert (tab.settings.seed in updates) == (query.get("seed") == "5")
 
 

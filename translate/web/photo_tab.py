@@ -41,8 +41,8 @@ class PhotoTab:
             self.translate, [self.photo, direction, *self.settings.inputs],
             [start, self.buttons.halt, *view.outputs], js=source_of("scroll.js"), api_name="stream", **HIDDEN,
         )  # fmt: skip
-        changed = [self.photo, self.settings.strength, *view.outputs]
-        direction.input(self.choose, [direction, self.photo], changed, **AT_ONCE)
+        other = direction.input(self.choose, [direction, self.photo], [self.photo, self.settings.strength], **AT_ONCE)
+        other.then(self.show_example, direction, view.outputs, **AT_ONCE)
         chosen.click(self.take_example, chosen, self.photo, **AT_ONCE)
         look_at_photo(service, self.photo)
 
@@ -56,26 +56,21 @@ class PhotoTab:
 
         yield from self.view.follow(self.buttons, steps())
 
-    def choose(self, direction: str, path: str | None, request: gr.Request) -> Updates:
-        """A direction: at its own strength, shown by its own example unless there is a chain to see; that of another
-        is taken away."""
+    def choose(self, direction: str, path: str | None) -> Updates:
+        """A direction, at its own strength; an example of another one is taken away."""
         updates: Updates = {self.settings.strength: self.cards[direction].translator.config.strength}
         if path and Path(path).name in [Path(example).name for example in self.examples]:
             updates[self.photo] = None
-        if not self.service.has_trajectory(visitor(request, "photo")):
-            updates |= self.example_of(direction)
         return updates
 
-    def example_of(self, direction: str) -> Updates:
-        shown = self.cards[direction].shown
-        return self.view.example(shown, EXAMPLE if shown else NO_EXAMPLE)
+    def show_example(self, direction: str, request: gr.Request) -> Updates:
+        card = self.cards[direction]
+        return self.view.example(card, EXAMPLE if card.examples else NO_EXAMPLE, request)
 
     def open_link(self, request: gr.Request) -> Updates:
         """The settings that the page's address asks for."""
         updates = self.settings.opened(request.query_params, self.direction, list(self.cards))
-        if self.direction in updates:
-            updates |= self.example_of(updates[self.direction])
-        return updates or {self.view.warns: gr.skip()}  # gradio takes an empty one for a value
+        return updates or {self.direction: gr.skip()}
 
     def take_example(self, number: int) -> str:
         return self.examples[number]

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from translate.web.controls import AT_ONCE, HIDDEN, StartStop, Updates, visitor
+from translate.web.gallery import DirectionCard
 from translate.web.looks import source_of
 from translate.web.service import ChainProgress, TranslationService
 from translate.web.words import curve, sentence, sentences, status
@@ -69,8 +70,12 @@ class ResultView:
             }  # fmt: skip
         return updates
 
-    def example(self, shown: Any, words: str) -> Updates:
-        """As before any translation."""
+    def example(self, card: DirectionCard, words: str, request: gr.Request) -> Updates:
+        """A direction's own example, which may have to be made first, unless there is a chain to see."""
+        who = visitor(request, self.tab)
+        shown = None if self.service.has_trajectory(who) else card.shown
+        if self.service.has_trajectory(who):  # perhaps begun meanwhile
+            return {self.warns: gr.skip()}  # gradio takes an empty one for a value
         hide = gr.Column(elem_classes=LATER)
         return {self.screen: shown, self.says: words, self.warns: "", self.walked: hide, self.finished: hide}
 

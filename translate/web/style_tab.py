@@ -1,4 +1,4 @@
-"""The tab "Your own style": fitted to a few paintings, put on a photo, and taken away as a model file."""
+"""The tab "Your style": fitted to a few paintings, put on a photo, and taken away as a model file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StyleTab:
     def __init__(self, service: TranslationService, example: DirectionCard | None) -> None:
         """example: a direction whose photo stands in where the visitor has chosen none, and that is shown before."""
         self.service, self.card = service, example
-        with gr.Tab("Your own style", elem_id="style") as tab, gr.Row(equal_height=False):
+        with gr.Tab("Your style", elem_id="style") as tab, gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 paintings = PhotosInput(file_count="multiple", type="filepath", elem_id="paintings",
                                         label=f"Your painting, or up to {MAX_PAINTINGS} by one hand")  # fmt: skip
@@ -60,10 +60,9 @@ class StyleTab:
         save_on_click(keep, self.save_style, None)
 
     def open(self, request: gr.Request) -> Updates:
-        """An example, unless there is a chain to see."""
-        if self.card is None or self.service.has_trajectory(visitor(request, "style")):
+        if self.card is None:
             return {self.view.warns: gr.skip()}
-        return self.view.example(self.card.shown, f"Such as this one: {self.card.label}. {BEFORE}")
+        return self.view.example(self.card, f"Such as this one: {self.card.label}. {BEFORE}", request)
 
     def translate(
         self, path: str | None, paintings: list[str] | None, strength: float, request: gr.Request
