@@ -403,7 +403,9 @@ def test_a_link_carries_the_settings_and_nothing_of_the_photo(open_page):
     wanted = {"direction": ["orange2apple"], "strength": ["0.6"], "size": ["64"], "seed": ["8"]}
     assert parse_qs(urlsplit(page.url).query) == wanted
     again = open_page(query="?" + urlsplit(page.url).query)
-    again.wait_for_function("document.querySelector('#seed input').value == '8'")
+    again.wait_for_function("document.querySelector('#strength-photo input[type=range]').value == '0.6'")
+    again.get_by_text("More settings").click()
+    assert again.locator("#seed input").input_value() == "8"
     assert again.locator("#photo-photo img").count() == 0
 
 
