@@ -363,8 +363,17 @@ def test_the_focus_can_be_seen_wherever_it_is(open_page):
         assert page.evaluate(drawn), page.evaluate("document.activeElement.outerHTML")
 
 
+def told(page: Any) -> tuple[list[str], bool]:
+    """What Chromium tells assistive technology: the names of all controls, and whether anything is read out by itself."""
+    nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    shown = [node for node in nodes if not node["ignored"]]
+    roles = {"button", "radio", "slider", "spinbutton", "combobox", "tab", "textbox"}
+    names = [node["name"]["value"].strip() for node in shown if node["role"]["value"] in roles]
+    properties = [(p["name"], p["value"].get("value")) for node in shown for p in node.get("properties", ())]
+    return names, ("live", "polite") in properties
+
+
 def test_every_control_has_a_name_and_news_are_read_out(open_page, slow):
-    """As Chromium tells assistive technology."""
     page = open_page()
     take_example(page)
     press(page, "Translate")
@@ -375,14 +384,8 @@ def test_every_control_has_a_name_and_news_are_read_out(open_page, slow):
     for tab in ("One photo", "Several photos", "Your style"):
         page.get_by_role("tab", name=tab, exact=True).first.click()
         page.get_by_role("button", name="Stop").first.wait_for(state="hidden")
-        nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
-        shown = [node for node in nodes if not node["ignored"]]
-        has = [{p["name"]: p["value"].get("value") for p in node.get("properties", ())} for node in shown]
-        roles = {"button", "radio", "slider", "spinbutton", "combobox", "tab", "textbox"}
-        controls = [node for node in shown if node["role"]["value"] in roles]
-        assert len(controls) >= 8
-        assert not [node for node in controls if not node["name"]["value"].strip()]
-        assert any(properties.get("live") == "polite" for properties in has)
+        controls, live = told(page)
+        assert len(controls) >= 8 and "" not in controls and live
     pictures = [page.locator(f"#{part}-photo img") for part in ("screen", "changed")]
     assert [image.get_attribute("alt") for images in pictures for image in images.all()] == [
         "Before", "After", "What changed",
@@ -419,6 +422,7 @@ def test_a_style_of_ones_own_is_fitted_seen_and_taken_away(open_page, monkeypatc
     page.locator("#warns-style", has_text="Choose").wait_for()
     page.locator("#paintings input[type=file]").set_input_files(tmp_path / "fractal.png")
     page.get_by_text("fractal").first.wait_for()
+    assert "" not in told(page)[0]
     page.locator("#photo-style input[type=file]").set_input_files(SAMPLES / "apples_on_table.jpg")
     page.locator("#photo-style img").wait_for()
     press(page, "Paint my photo")

@@ -9,8 +9,9 @@
         }
         document.querySelectorAll("#examples button").forEach((button, n) => name(button, `Take example photo ${n + 1}`));
         for (const box of document.querySelectorAll(".photo, #photos, #paintings")) {
-            const drop = box.querySelector("button[aria-dropeffect]");
-            name(drop, drop && drop.textContent.replace(/\s+/g, " ").trim());
+            for (const drop of box.querySelectorAll("button[aria-dropeffect]")) {
+                name(drop, drop.textContent.replace(/\s+/g, " ").trim() || "Add pictures");
+            }
             name(box.querySelector('[aria-label^="common."]'), "Add pictures"); // a word that Gradio has forgotten
         }
         for (const screen of document.querySelectorAll(".screen")) {
