@@ -63,9 +63,7 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
         photo_tab = PhotoTab(service, cards, direction)
         FolderTab(service, direction, photo_tab.settings)
         StyleTab(service, example_of_a_style(cards))
-        gr.Markdown(
-            f"Photos and results are deleted after {KEPT // 60} minutes. Nothing is recorded.", elem_id="privacy"
-        )
+        gr.Markdown("Photos and results are deleted within the hour. Nothing is recorded.", elem_id="privacy")
         Endpoints(service, labels(cards))
         opened = page.load(photo_tab.open_link, None, [direction, *photo_tab.settings.inputs], **AT_ONCE)
         opened.then(photo_tab.show_example, direction, photo_tab.view.outputs, **AT_ONCE)

@@ -364,7 +364,7 @@ def test_the_focus_can_be_seen_wherever_it_is(open_page):
 
 
 def told(page: Any) -> tuple[list[str], bool]:
-    """What Chromium tells assistive technology: the names of all controls, and whether anything is read out by itself."""
+    """What Chromium tells assistive technology: the names of all controls, and whether news are read out."""
     nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     shown = [node for node in nodes if not node["ignored"]]
     roles = {"button", "radio", "slider", "spinbutton", "combobox", "tab", "textbox"}
