@@ -1,4 +1,4 @@
-"""How the web page fares: python benchmarks/app.py [--visitors 30] [--seconds 120]
+"""How the web page fares: python benchmarks/app.py [--visitors 30] [--seconds 120] [--films 55]
 
 Starts app.py on a free port of this machine; with nobody there, measures how soon it answers, how soon the first frame
 comes after the button and, with playwright and a Chromium, how soon the page is ready. Some walks then fill the room
@@ -34,13 +34,13 @@ BUSY = "Many people are here"
 FILMS = 55  # more than the server keeps of such a photo (ROOM in translate/web/service.py)
 
 
-def main(visitors: int, seconds: float) -> None:
+def main(visitors: int, seconds: float, films: int) -> None:
     with served() as (process, address):
         once = [visit(address) for _ in range(4)][1:]
         print(f"first frame {statistics.median(first for _, first, _ in once):.2f} s after the button, ", end="")
         print(f"done after {statistics.median(last for _, _, last in once):.2f} s")
         page_ready(address)
-        for _ in range(FILMS):  # fill the room for films, so that what grows from here on is a leak
+        for _ in range(films):  # fill the room for films, so that what grows from here on is a leak
             visit(address)
 
         told: Counter[str] = Counter()
@@ -111,7 +111,11 @@ def visit(address: str) -> tuple[str, float, float]:
         path = client.post("gradio_api/upload", files={"files": (PHOTO.name, PHOTO.read_bytes())}).json()[0]
         photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
         begin = time.perf_counter()
-        body: dict[str, Any] = {"data": [photo, "apple2orange", 1.0], "fn_index": stream, "session_hash": session}
+        body: dict[str, Any] = {
+            "data": [photo, "apple2orange", 1.0, "", 0],
+            "fn_index": stream,
+            "session_hash": session,
+        }
         client.post("gradio_api/queue/join", json=body).raise_for_status()
         first, text = float("nan"), ""
         with client.stream("GET", "gradio_api/queue/data", params={"session_hash": session}) as events:
@@ -161,5 +165,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visitors", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--films", type=int, default=FILMS, help="walks that fill the room before")
     options = parser.parse_args()
-    main(options.visitors, options.seconds)
+    main(options.visitors, options.seconds, options.films)

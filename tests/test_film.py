@@ -18,7 +18,8 @@ from translate.images.types import ImageError
 from translate.options import SamplingOptions
 from translate.pipeline import Translator
 from translate.trajectory import saliency
-from translate.web.trajectory_cache import Trajectory, TrajectoryCache, pack
+from translate.web.results import Trajectory, pack
+from translate.web.visitor_cache import VisitorCache
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_an_animation_needs_steps(trajectory, tmp_path):
 
 
 def test_the_shelf_keeps_the_newest(trajectory):
-    shelf = TrajectoryCache(room=2 * trajectory.bytes)
+    shelf: VisitorCache[Trajectory] = VisitorCache(room=2 * trajectory.bytes)
     for visitor in "abc":
         shelf.put(visitor, trajectory)
     assert (shelf.take("a"), shelf.take("b")) == (None, trajectory)

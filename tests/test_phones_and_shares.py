@@ -22,7 +22,7 @@ from translate.images.read import is_complete, open_image
 from translate.images.training_set import list_images, read_training_files
 from translate.images.types import ImageError
 from translate.training.datasets import open_dataset
-from translate.web.trajectory_cache import pack, safe_name
+from translate.web.results import pack, safe_name
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)
 PICTURE = Image.fromarray(PIXELS)

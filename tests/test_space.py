@@ -84,13 +84,30 @@ def test_what_the_hub_refuses_is_one_sentence(tmp_path):
     assert done.stderr.startswith("error: the Space could not be updated") and done.stderr.count("\n") == 1
 
 
-def test_the_space_has_all_that_the_page_imports(assembled):
+WHAT_VISITORS_DO = """
+import pathlib
+from translate.options import SamplingOptions
+from translate.web.service import TranslationService
+app.build(["apple2orange"])
+service = TranslationService(["apple2orange"], pathlib.Path(folder))
+photo = next(app.SAMPLES.glob("*.jpg"))
+short = SamplingOptions(0.1)
+(*_, last) = service.stream("me", photo, "apple2orange", short)
+service.heat_map(last.trajectory)
+service.save_gif(last.trajectory)
+list(service.stream_style("me", [photo], photo, short))
+service.save_style("me")
+print(app.__file__)
+"""
+
+
+def test_the_space_has_all_that_the_page_imports(assembled, tmp_path):
     """In a process of its own, so that nothing comes from the checkout, and without what only other commands need."""
     absent = ", ".join(f"{name}=None" for name in sorted(set(DECLARED) - set(WANTED) - BROUGHT_BY_GRADIO))
-    code = f"import sys; sys.modules.update({absent}); import app; app.build(['apple2orange']); print(app.__file__)"
+    code = f"import sys; sys.modules.update({absent}); import app; folder = {str(tmp_path)!r}\n{WHAT_VISITORS_DO}"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=assembled, text=True, capture_output=True, timeout=120, env=environment
+        [sys.executable, "-c", code], cwd=assembled, text=True, capture_output=True, timeout=300, env=environment
     )
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).parent == assembled

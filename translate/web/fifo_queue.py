@@ -25,7 +25,7 @@ class FifoQueue:
     def enter(self, *, bypass_limit: bool = False) -> Iterator[Ticket]:
         """Stand in line, and leave it at the end of the block, whether or not one's turn has come.
 
-        patient: stand there even if the line is full, for those who were in it a moment ago. Raises Busy.
+        bypass_limit: stand there even if the line is full, for those who were in it a moment ago. Raises Busy.
         """
         ticket = Ticket(self)
         with self._moved:

@@ -88,4 +88,4 @@ def _split(before: Image.Image, after: Image.Image) -> str:
 
 
 def _words(source: str, target: str) -> str:
-    return f'content: "{KINDS.get(kind(source), "")}→{KINDS.get(kind(target), "")}"'
+    return f'content: "{KINDS.get(kind(source), "")}→{KINDS.get(kind(target), "")}" / ""'  # nothing to read out

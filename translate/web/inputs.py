@@ -1,4 +1,4 @@
-"""The page's inputs: uploaded files, and nothing else. Gradio must have been imported before, see app.py."""
+"""The page and its inputs: uploaded files, and nothing else. Gradio must have been imported before, see app.py."""
 
 from __future__ import annotations
 
@@ -44,3 +44,21 @@ class PhotosInput(UploadedInput, gr.File):
 
     def get_block_name(self) -> str:
         return "file"
+
+
+class Page(gr.Blocks):
+    """The page; a request that has something else than an upload where a photo belongs gets a sentence."""
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *more: Any, **options: Any) -> Any:
+        for component, value in zip(block_fn.inputs, inputs, strict=False):
+            files = value if isinstance(component, PhotosInput) and isinstance(value, list) else [value]
+            if isinstance(component, UploadedInput) and not all(isinstance(file, dict | None) for file in files):
+                raise gr.Error("Please upload the picture: handle_file(path) in Python does so.", print_exception=False)
+        return await super().preprocess_data(block_fn, inputs, *more, **options)
+
+
+def photo_input(label: str, tab: str) -> PhotoInput:
+    return PhotoInput(
+        type="filepath", image_mode=None, sources=["upload"], label=label, buttons=[], height=200,
+        placeholder="Drop a photo here\nor click to choose one", elem_id=f"photo-{tab}", elem_classes="photo",
+    )  # fmt: skip

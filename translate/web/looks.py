@@ -1,4 +1,4 @@
-"""How the page looks: the theme, page.css, a card for each direction, and two pieces of JavaScript."""
+"""How the page looks: the theme, page.css, a card for each direction, and the JavaScript beside it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ THEME = gr.themes.Soft(
     button_primary_background_fill="*primary_700",
     button_primary_background_fill_hover="*primary_800",
     button_primary_background_fill_dark="*primary_700",
-    button_primary_background_fill_hover_dark="*primary_600",
+    button_primary_background_fill_hover_dark="*primary_800",
     body_background_fill="*neutral_100",
     body_text_color_subdued="*neutral_600",
     body_text_color_subdued_dark="*neutral_300",

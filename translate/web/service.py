@@ -17,23 +17,26 @@ from typing import ParamSpec, TypeVar
 
 from PIL import Image
 
-from models.schedule import MAX_STRENGTH
+from models.atomic import write_whole
 from translate.explain import heat
 from translate.images.limits import check_savable, dropped
 from translate.images.read import open_image
 from translate.images.types import ImageError, LoadedImage
 from translate.images.write import save_image
 from translate.options import SamplingOptions
-from translate.pipeline import Translator
+from translate.pipeline import DEFAULT, Translator
 from translate.trajectory import Frame, saliency
+from translate.web import styles
 from translate.web.fifo_queue import FifoQueue, Ticket
-from translate.web.trajectory_cache import Trajectory, TrajectoryCache, pack, result_name
+from translate.web.results import Trajectory, pack, result_name
+from translate.web.visitor_cache import VisitorCache
 
 MAX_PIXELS = 25_000_000  # of a visitor's photo: 100 MB while it is worked on
 MAX_PICTURES = 24  # of one visitor at a time
 WAITING = 8  # visitors in line behind the one whose walk is on
 KEPT = 1800  # seconds that a result stays on the disk
 ROOM = 150_000_000  # bytes that the films of all visitors together may take
+STYLES_ROOM = 30_000_000  # bytes that the styles of all visitors together may take, a third to one MB each
 BETWEEN_SHOWN = 0.1  # seconds: steps that come faster are not shown while the walk is on
 
 P = ParamSpec("P")
@@ -51,6 +54,14 @@ class ChainProgress:
     ahead: int = 0
     advice: str = ""
     finished: bool = False
+
+
+@dataclass(frozen=True)
+class FitProgress:
+    """A style is about to be fitted, or not any more. ahead: visitors whose turn comes first."""
+
+    ahead: int = 0
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,39 +97,47 @@ class TranslationService:
         self._run = wrap(run)
         self._thread = ThreadPoolExecutor(1)
         self._queue = FifoQueue(WAITING)
-        self._cache = TrajectoryCache(ROOM)
+        self._cache: VisitorCache[Trajectory] = VisitorCache(ROOM)
+        self._styles: VisitorCache[styles.Style] = VisitorCache(STYLES_ROOM)
         self._stops: dict[str, Event] = {}
 
     def stream(
-        self, visitor: str, source: Path, direction: str, strength_factor: float = 1.0
+        self, visitor: str, source: Path, direction: str, options: SamplingOptions = DEFAULT
     ) -> Iterator[ChainProgress]:
-        """Translate a photo and yield its progress. strength_factor: of the model's own strength."""
-        translator = self._translator(direction)
-        options = SamplingOptions(strength=min(MAX_STRENGTH, strength_factor * translator.config.strength))
-        progress = ChainProgress(Trajectory(source, translator, options), translator.check(options))
+        """Translate a photo and yield its progress."""
+        progress = _not_begun(source, self._translator(direction), options)
         with self._stoppable(visitor) as stop, self._queue.enter() as ticket:
             for ahead in _waiting(ticket, stop):
                 yield replace(progress, ahead=ahead)
-            if not stop.is_set():
-                photo = self._opened(source, direction)
-                words = [self._advice(direction, photo), *map(_capital, self.notes(photo, source, direction))]
-                progress = replace(progress, advice=" ".join(words).strip())
-                shown = 0.0
-                for frame in self._steps(direction, photo, options):
-                    progress.trajectory.frames.append(frame)
-                    if stop.is_set():
-                        break
-                    if time.monotonic() - shown > BETWEEN_SHOWN:
-                        yield progress
-                        shown = time.monotonic()
-                self._cache.put(visitor, progress.trajectory)
-            yield replace(progress, finished=True)
+            yield from self._chain(visitor, progress, stop)
 
-    def stream_many(self, visitor: str, sources: Sequence[Path], direction: str) -> Iterator[FolderProgress]:
+    def stream_style(
+        self, visitor: str, paintings: Sequence[Path], source: Path, options: SamplingOptions = DEFAULT
+    ) -> Iterator[FitProgress | ChainProgress]:
+        """Fit a style to paintings, unless it is the one that the visitor has, and translate a photo with it."""
+        if not 0 < len(paintings) <= styles.MAX_PAINTINGS:
+            raise ValueError(f"Choose between 1 and {styles.MAX_PAINTINGS} paintings.")
+        with self._stoppable(visitor) as stop, self._queue.enter() as ticket:
+            for ahead in _waiting(ticket, stop):
+                yield FitProgress(ahead)
+            style = self._styles.take(visitor)
+            if style is None or style.paintings != tuple(paintings):
+                yield FitProgress()
+                if stop.is_set():
+                    yield FitProgress(stopped=True)
+                    return
+                style = self._compute(styles.fit, paintings, MAX_PIXELS)
+                self._styles.put(visitor, style)
+            yield from self._chain(visitor, _not_begun(source, style.translator, options), stop)
+
+    def stream_many(
+        self, visitor: str, sources: Sequence[Path], direction: str, options: SamplingOptions = DEFAULT
+    ) -> Iterator[FolderProgress]:
         """Translate several photos, each in a turn of its own; one that cannot be read does not stop the others."""
         translator = self._translator(direction)
         if not 0 < len(sources) <= MAX_PICTURES:
             raise ValueError(f"Choose between 1 and {MAX_PICTURES} photos.")
+        translator.check(options)
         batch = FolderProgress(len(sources))
         results: list[Path] = []
         with self._stoppable(visitor) as stop:
@@ -130,7 +149,7 @@ class TranslationService:
                         break
                     yield batch
                     try:
-                        trajectory = self._trajectory(source, translator, SamplingOptions(), stop)
+                        trajectory = self._trajectory(source, translator, options, stop)
                         if stop.is_set():
                             break
                         last = len(trajectory.frames)
@@ -159,9 +178,22 @@ class TranslationService:
         with self._turn():
             return self._compute(trajectory.save_gif, self._new_folder())
 
+    def save_style(self, visitor: str) -> Path:
+        """The model file of the visitor's own style, in a folder of its own. Raises ValueError where there is none."""
+        style = self._styles.take(visitor)
+        if style is None:
+            raise ValueError("There is no style of yours here any more. Press the button above once again.")
+        target = self._new_folder() / style.file_name
+        write_whole(target, style.content)
+        return target
+
     def check(self, source: Path) -> None:
         """Raises ImageError for a photo that cannot be translated."""
         self._compute(self._opened, source, next(iter(self.translators)))
+
+    def check_painting(self, source: Path) -> None:
+        """Raises ImageError for a painting that no style can be fitted to."""
+        self._compute(open_image, styles.checked(source, MAX_PIXELS), max_pixels=MAX_PIXELS)
 
     def notes(self, photo: LoadedImage, source: Path, direction: str) -> tuple[str, ...]:
         """What a visitor should know about how the photo was read, and about what its result cannot keep."""
@@ -174,9 +206,9 @@ class TranslationService:
 
     def advice(self, source: Path, direction: str) -> str:
         """One sentence where the photo does not look like what the direction starts from, else nothing."""
-        self._translator(direction)
+        translator = self._translator(direction)
         with self._turn():
-            return self._advice(direction, open_image(source, max_pixels=MAX_PIXELS))
+            return self._advice(translator, open_image(source, max_pixels=MAX_PIXELS))
 
     def picture(self, trajectory: Trajectory, step: int) -> Image.Image:
         """The preview after `step` steps; 0 is the photo."""
@@ -207,6 +239,7 @@ class TranslationService:
         """The visitor has closed the page."""
         self.stop(visitor)
         self._cache.drop(visitor)
+        self._styles.drop(visitor)
 
     def _new_folder(self) -> Path:
         """An empty folder whose name nobody can guess or choose; it and what is in it go after a while."""
@@ -249,14 +282,33 @@ class TranslationService:
         # In the same context: a host that lends GPUs finds in it for whom it does so.
         return self._thread.submit(copy_context().run, partial(function, *arguments, **settings)).result()
 
-    def _steps(self, direction: str, photo: LoadedImage, options: SamplingOptions) -> Iterator[Frame]:
-        frames = self._run(direction, photo, options)
+    def _chain(self, visitor: str, progress: ChainProgress, stop: Event) -> Iterator[ChainProgress]:
+        """The chain itself, once it is the visitor's turn."""
+        trajectory, translator, source = progress.trajectory, progress.trajectory.translator, progress.trajectory.source
+        if not stop.is_set():
+            photo = self._opened(source, translator.name)
+            words = [self._advice(translator, photo), *map(_capital, self.notes(photo, source, translator.name))]
+            progress = replace(progress, advice=" ".join(words).strip())
+            shown = 0.0
+            for frame in self._steps(translator, photo, trajectory.options):
+                trajectory.frames.append(frame)
+                if stop.is_set():
+                    break
+                if time.monotonic() - shown > BETWEEN_SHOWN:
+                    yield progress
+                    shown = time.monotonic()
+            self._cache.put(visitor, trajectory)
+        yield replace(progress, finished=True)
+
+    def _steps(self, translator: Translator, photo: LoadedImage, options: SamplingOptions) -> Iterator[Frame]:
+        # A visitor's own style runs here: the process that a host lends with a GPU has never seen it.
+        own = self.translators.get(translator.name) is not translator
+        frames = translator.frames(photo, options) if own else self._run(translator.name, photo, options)
         while (frame := self._compute(next, frames, None)) is not None:
             yield frame
 
-    def _advice(self, direction: str, photo: LoadedImage) -> str:
+    def _advice(self, translator: Translator, photo: LoadedImage) -> str:
         """One sentence where the photo does not look like what the direction starts from, else nothing."""
-        translator = self.translators[direction]
         if self._compute(translator.accepts, photo) is not False:
             return ""
         fitting = [t for t in self.translators.values() if self._compute(t.accepts, photo)]
@@ -266,11 +318,16 @@ class TranslationService:
 
     def _trajectory(self, source: Path, translator: Translator, options: SamplingOptions, stop: Event) -> Trajectory:
         trajectory = Trajectory(source, translator, options)
-        for frame in self._steps(translator.name, self._opened(source, translator.name), options):
+        for frame in self._steps(translator, self._opened(source, translator.name), options):
             trajectory.frames.append(frame)
             if stop.is_set():
                 break
         return trajectory
+
+
+def _not_begun(source: Path, translator: Translator, options: SamplingOptions) -> ChainProgress:
+    """Raises ValueError for options that the model cannot follow."""
+    return ChainProgress(Trajectory(source, translator, options), translator.check(options))
 
 
 def _waiting(ticket: Ticket, stop: Event) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""A film: the steps of one translation, kept so that any of them can be shown, saved or animated without computing."""
+"""What a visitor gets: the steps of one translation, any of which can be shown, saved or animated; names of results."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import os
 import re
 import unicodedata
 import zipfile
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from PIL import Image
@@ -83,35 +81,6 @@ class Trajectory:
         # A gated state is another picture than the one that was reached; it is kept as soon as somebody asks for it.
         steps = sum(frame.reached.nbytes * (2 if frame.gate else 1) for frame in self.frames)
         return steps + sum(shared.values()) + self.frames[0].preview.nbytes
-
-
-class TrajectoryCache:
-    """The latest film of each visitor; the oldest go when there is no more room."""
-
-    def __init__(self, room: int) -> None:
-        """room: bytes that all films together may take."""
-        self.room = room
-        self._cache: OrderedDict[str, Trajectory] = OrderedDict()
-        self._lock = Lock()
-
-    def put(self, visitor: str, trajectory: Trajectory) -> None:
-        with self._lock:
-            self._cache.pop(visitor, None)
-            self._cache[visitor] = trajectory
-            while len(self._cache) > 1 and sum(trajectory.bytes for trajectory in self._cache.values()) > self.room:
-                self._cache.popitem(last=False)
-
-    def take(self, visitor: str) -> Trajectory | None:
-        """The visitor's film, which now counts as the newest; None where there is none or no more."""
-        with self._lock:
-            trajectory = self._cache.get(visitor)
-            if trajectory is not None:
-                self._cache.move_to_end(visitor)
-            return trajectory
-
-    def drop(self, visitor: str) -> None:
-        with self._lock:
-            self._cache.pop(visitor, None)
 
 
 def safe_name(path: str | os.PathLike[str]) -> str:
