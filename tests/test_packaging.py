@@ -168,8 +168,22 @@ def test_ci_runs_the_test_command_of_the_readme():
 def test_workflow_runs_the_ci_script_and_names_no_package_index():
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     assert "- run: .ci/run" in workflow
+    assert "- run: mkdocs build --strict" in workflow
     assert "index-url" not in workflow
     assert "http" not in workflow
+
+
+def test_the_citation_names_the_version_and_the_forms_can_be_read():
+    import yaml
+
+    from translate import __version__
+
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["version"] == __version__ and cited["license"] == PYPROJECT["project"]["license"]
+    for form in ("bug.yml", "question.yml"):
+        read = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / form).read_text(encoding="utf-8"))
+        asked = [part for part in read["body"] if part["type"] != "markdown"]
+        assert read["name"] and read["description"] and all(part["attributes"]["label"] for part in asked)
 
 
 @pytest.mark.parametrize("direction", sorted(path.name for path in (ROOT / "docs" / "panels").iterdir()))
