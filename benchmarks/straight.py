@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 from models.errors import Diverged
+from models.memory import keep_freed_memory
 from models.terms.votes import VotesConfig
 from models.train.curriculum import Curriculum, TrainingConfig
 from models.train.data import ImageArray
@@ -34,7 +35,7 @@ from translate.metrics.folders import Folders
 from translate.metrics.networks import NAMES
 
 SIZE = 128
-PROBE = 5  # iterations that tell how long one takes
+PROBE = 8  # iterations that tell how long one takes, after as many that warm up
 NEVER = 10**6  # iterations from one look at the model to the next: looking takes as long as learning
 
 Domains = tuple[ImageArray, ImageArray]  # target, source
@@ -73,14 +74,18 @@ def learn(run: Path, config: TrainingConfig, domains: Domains) -> float:
 
 def iterations_in(seconds: float, shapes: bool, domains: Domains) -> int:
     """How many iterations of the straight way fit into the time, as the first few go."""
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(Path(folder), replace(straight(0, PROBE, shapes), sheet_every=NEVER), *domains)
-        begin = time.process_time()
-        trainer.train()
-    return max(PROBE, round(PROBE * seconds / (time.process_time() - begin)))
+    config, spent = straight(0, PROBE, shapes), 0.0
+    for _ in ("warm up", "measure"):
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = Trainer(Path(folder), config, *domains)
+            begin = time.process_time()
+            trainer.train()
+            spent = time.process_time() - begin
+    return max(PROBE, round(PROBE * seconds / spent))
 
 
 def main(arguments: argparse.Namespace) -> None:
+    keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     data, out, shapes = arguments.data, arguments.out, arguments.shape
     size = things(SIZE).picture_size

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.detail import carried
 from models.energy import EnergyFn, energy_and_grad, enlarged, pooled
 from models.guided import GuidedFilter
 from models.preconditioner import Smoothing, precondition
@@ -77,15 +78,14 @@ def sample(
     """The coarse-to-fine chain: all levels of the schedule, one after the other.
 
     energy_at: resolution -> energy. start: pictures at the coarsest resolution, (B, 3, h, w) in [-1, 1]. sources: the
-    source pictures at each level's resolution; the CHANGE that a level has made to them is carried up and added to the
-    next finer ones. Without sources the pictures themselves are carried up. noise: draws for smoothing and
+    source pictures at each level's resolution: what a level has reached is carried up with their finer detail, see
+    detail.carried. Without sources the pictures alone are carried up. noise: draws for smoothing and
     temperature. generator: of the shifts; torch's global one by default. Keeps no graph; `start` is not changed.
     """
     x = start
     for number, level in enumerate(schedule.levels):
         if number:
-            change = x if sources is None else x - sources[number - 1]
-            x = enlarged(change) if sources is None else (sources[number] + enlarged(change)).clamp(-1, 1)
+            x = enlarged(x) if sources is None else carried(x, sources[number - 1], sources[number])
         energy, momentum = energy_at(level.resolution), Momentum(level)
         smooth = None
         if sources is not None and level.guide and level.steps:

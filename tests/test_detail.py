@@ -1,4 +1,4 @@
-"""Carrying a change to any size: nothing lost, edges followed, strips without seams."""
+"""Carrying a change to a finer level and to any size: nothing lost, edges followed, no second exposure, no seams."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from models.config import Upsampling
+from models.detail import carried, likeness
+from models.energy import enlarged, pooled
 from translate import upsample
 
 
@@ -101,3 +103,58 @@ def test_chroma_that_no_transform_expresses_can_stay_behind() -> None:
     spread = [change.std(axis=2).mean() for change in (colorful, grey, neither)]
     assert spread[0] > 3 * spread[1]
     assert grey.mean(axis=2).std() > 3 * neither.mean(axis=2).std()
+
+
+def striped(vertical: bool, size: int = 64) -> Tensor:
+    """Stripes 4 px wide, (1, 3, size, size), contrast 1."""
+    stripes = (torch.arange(size) // 4 % 2 - 0.5).expand(1, 3, size, size)
+    return stripes if vertical else stripes.transpose(2, 3)
+
+
+def test_without_a_change_the_next_level_starts_at_the_source_itself() -> None:
+    finer = 2 * torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(0)) - 1
+    coarse = pooled(finer, 2)
+    torch.testing.assert_close(carried(coarse, coarse, finer), finer, atol=1e-6, rtol=0)
+
+
+def test_a_change_of_colour_and_contrast_keeps_all_detail_for_the_next_level() -> None:
+    finer = striped(True, 128) + 0.05 * torch.randn(1, 1, 128, 128, generator=torch.Generator().manual_seed(0))
+    coarse = pooled(finer, 2)
+    reached = 0.7 * coarse + torch.tensor([0.2, 0.0, -0.1]).view(1, 3, 1, 1)
+    added = carried(reached, coarse, finer) - enlarged(reached)
+    detail = finer - enlarged(coarse)
+    assert (added - detail).square().mean() < 0.01 * detail.square().mean()
+
+
+def test_detail_of_what_is_no_longer_there_does_not_come_along() -> None:
+    finer = striped(True, 128) + 0.05 * torch.randn(1, 1, 128, 128, generator=torch.Generator().manual_seed(0))
+    coarse, reached = pooled(finer, 2), striped(False)
+    added = carried(reached, coarse, finer) - enlarged(reached)
+    assert added.square().mean() < 0.05 * (finer - enlarged(coarse)).square().mean()
+
+
+def test_nor_does_it_at_full_size() -> None:
+    """Vertical stripes that have become horizontal ones, with fine texture that the small copy cannot see."""
+    fine = np.random.default_rng(0).normal(0, 15, (256, 256, 1))
+    stripes = 127.5 * (enlarged(striped(True), 4)[0].permute(1, 2, 0).numpy() + 1)
+    picture = (stripes + fine).clip(0, 255).astype(np.uint8)
+    source = small(picture, 64, 64)
+
+    flattened = stripes.astype(np.uint8)
+    left = [
+        np.abs(carry(picture, source, result).astype(float) - carry(flattened, source, result)).mean()
+        for result in (source, striped(False))
+    ]
+    assert left[1] < 0.3 * left[0]
+
+
+def test_likeness_is_the_correlation_of_luma_and_lies_in_0_to_1() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, other = (2 * torch.rand(2, 3, 20, 30, generator=generator) - 1 for _ in range(2))
+    found = likeness(one, other)
+    assert found.shape == (2, 1, 20, 30) and found.min() >= 0 and found.max() <= 1
+    torch.testing.assert_close(likeness(other, one), found)
+    torch.testing.assert_close(likeness(one, one), torch.ones_like(found))
+    assert likeness(striped(True), -striped(True)).max() == 0, "a negative has nothing in common with its positive"
+    even = torch.zeros(1, 3, 20, 20)
+    torch.testing.assert_close(likeness(even, even + 0.5), torch.ones(1, 1, 20, 20))

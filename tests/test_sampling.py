@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.detail import carried
 from models.energy import EnergyFn, enlarged, pooled
 from models.preconditioner import precondition
 from models.sampling import (
@@ -160,8 +161,8 @@ def test_chance_comes_from_the_generator_and_nowhere_else(what: dict[str, float]
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_change_of_a_coarse_level_is_carried_up_and_added() -> None:
-    """With a slope on the coarse level and none on the fine one, the source keeps its detail."""
+def test_what_a_coarse_level_reached_is_carried_up_with_the_sources_detail() -> None:
+    """With a slope on the coarse level and none on the fine one."""
     two = Schedule((Level(8, 3, 0.1), Level(16, 1, 0.1)), FAR)
     x = torch.rand(1, 3, 16, 16)  # light enough not to meet black
     sources = pyramid(x, two)
@@ -172,8 +173,8 @@ def test_the_change_of_a_coarse_level_is_carried_up_and_added() -> None:
         return (lambda x: to_the_left(tilt * x)) if resolution == 8 else flat
 
     *_, last = sample(energy_at, two, sources[0], sources)
-    change = -0.3 * tilt.expand(1, 3, 8, 8)
-    torch.testing.assert_close(last.x, x + enlarged(change), atol=1e-4, rtol=0)
+    reached = sources[0] - 0.3 * tilt.expand(1, 3, 8, 8)
+    torch.testing.assert_close(last.x, carried(reached, sources[0], x), atol=1e-4, rtol=0)
     assert (last.resolution, last.index) == (16, 0)
 
 

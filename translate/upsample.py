@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.config import Upsampling
+from models.detail import kept
 from models.guided import GuidedFilter
 
 REFERENCE = 128  # short side, in pixels, that the radius of Upsampling is meant for
@@ -53,14 +54,18 @@ def guided_upsample(
     before = source.float().cpu()
     change = result.float().cpu() - before
     radius = max(1, round(upsampling.radius * min(source.shape[-2:]) / REFERENCE))
-    explained = GuidedFilter(before, 2 * radius + 1, upsampling.epsilon).affine(change)
-    slopes, offsets = (part[0] for part in explained)  # (out, in, h, w) and (out, h, w)
-    remainder = change[0] - torch.einsum("oihw,ihw->ohw", slopes, before[0]) - offsets
+    affine = GuidedFilter(before, 2 * radius + 1, upsampling.epsilon).affine(change)
+    slopes, offsets = (part[0] for part in affine)  # (out, in, h, w) and (out, h, w)
+    explained = torch.einsum("oihw,ihw->ohw", slopes, before[0]) + offsets
+    remainder = change[0] - explained
     gray = remainder.mean(0, keepdim=True)
     remainder = upsampling.luma * gray + upsampling.chroma * (remainder - gray)
+    # Where the picture has become another one, the photo's own detail would lie over it like a second exposure.
+    own = kept(before, result.float().cpu())[0] * (torch.eye(3)[..., None, None] + slopes)
+    added = before[0] + explained + remainder - torch.einsum("oihw,ihw->ohw", own, before[0])
     # For levels of 0..255 in place of [-1, 1]. Enlarging is linear, so all that is added goes together.
-    added = 127.5 * (offsets + remainder - slopes.sum(1))
-    fields = torch.cat([slopes.flatten(0, 1), added])  # (12, h, w)
+    added = 127.5 * (added + 1 - own.sum(1))
+    fields = torch.cat([own.flatten(0, 1), added])  # (12, h, w)
     changed = picture.copy()
     rows, columns = enlargement(fields.shape[1], len(picture)), enlargement(fields.shape[2], picture.shape[1])
     for down, used_rows, enlarge_down in _pieces(rows, TILE[0]):
@@ -68,7 +73,7 @@ def guided_upsample(
         for across, used_columns, enlarge_across in _pieces(columns, TILE[1]):
             local = band[..., used_columns] @ enlarge_across.T
             tile = torch.from_numpy(changed[down, across]).permute(2, 0, 1).float()
-            moved = tile + local[9:]
+            moved = local[9:]
             for colour in range(3):
                 moved.addcmul_(local[colour:9:3], tile[colour])
             changed[down, across] = moved.round_().clamp_(0, 255).byte().permute(1, 2, 0).numpy()

@@ -56,21 +56,22 @@ _COLORS = _Kind(
 # Things whose shapes change. Large windows on the coarse level: what it may paint are snouts and ears, no texture, and
 # the energy stays able to tell it from the target. Every level adds what is finer than the one before could show.
 _SHAPES = _Kind(
-    steps={64: 10, 128: 10, 256: 6},
-    steps_at_use={64: 75, 128: 30, 256: 8},
-    step_rms={64: 0.03, 128: 0.02, 256: 0.02},
+    steps={32: 10, 64: 10, 128: 10, 256: 6},
+    steps_at_use={32: 40, 64: 60, 128: 30, 256: 8},
+    step_rms={32: 0.03, 64: 0.03, 128: 0.02, 256: 0.02},
     luma={
+        32: ((2, 0.15), (4, 0.7), (8, 1.0), (16, 0.5)),
         64: ((4, 0.15), (8, 0.7), (16, 1.0), (32, 0.5)),
         128: ((2, 0.15), (4, 0.7), (8, 1.0), (16, 0.5)),
         256: ((2, 0.15), (4, 0.7), (8, 1.0), (16, 0.5)),
     },
-    chroma={64: ((8, 0.03),), 128: ((16, 0.03),), 256: ((32, 0.03),)},
+    chroma={32: ((4, 0.03),), 64: ((8, 0.03),), 128: ((16, 0.03),), 256: ((32, 0.03),)},
     learning_rate=1e-3,
     gate=0.1,
     epsilon=0.02,
     stretch_at_use=1.5,
 )
-_ITERATIONS = {64: 300, 128: 200, 256: 120}
+_ITERATIONS = {32: 160, 64: 200, 128: 160, 256: 120}
 
 
 def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingConfig:
@@ -80,7 +81,7 @@ def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingCo
     """
     _check(finest)
     kind = _SHAPES if shapes else _COLORS
-    resolutions = tuple(resolution for resolution in RESOLUTIONS if resolution <= finest)
+    resolutions = tuple(resolution for resolution in kind.steps if resolution <= finest)
     levels = tuple(
         Level(
             r, steps=kind.steps[r], step_size=0.0, step_rms=kind.step_rms[r], luma=kind.luma[r], chroma=kind.chroma[r],

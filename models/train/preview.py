@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.detail import carried
 from models.energy import EnergyFn
 from models.gate import DomainProbe, gate_change
 from models.sampling import follow, pyramid, sample, shared_noise, uniform_start
@@ -29,7 +30,7 @@ def translated(
 ) -> Tensor:
     """Sources (N, 3, S, S) in [-1, 1], translated by the schedule: the same shape, on the CPU.
 
-    The change of a chain that does not reach S px yet is enlarged to it.
+    What a chain that does not reach S px yet makes is carried on to it, S a power of two times its own size.
     """
     generator = torch.Generator().manual_seed(seed)
     made = []
@@ -39,7 +40,10 @@ def translated(
         low, end = levels[-1], follow(chain, levels[-1])
         if probe is not None:
             end = gate_change(low, end, schedule.gate, probe.evidence(low))
-        made.append((start + _resized(end - low, start.shape[-1])).clamp(-1, 1).cpu())
+        while end.shape[-1] < start.shape[-1]:
+            finer = F.avg_pool2d(start, start.shape[-1] // (2 * end.shape[-1]))
+            low, end = finer, carried(end, low, finer)
+        made.append(end.cpu())
     return torch.cat(made)
 
 

@@ -1,0 +1,45 @@
+"""How a photo's fine detail is carried to a level that the chain has not reached yet."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.energy import enlarged
+
+WINDOW = 7  # pixels of the coarse level within which two pictures are compared
+FIRM = 3  # power of the likeness that detail stays by: half alike is another picture
+EVEN = 0.002  # variance, on the [-1, 1] scale, below which a window counts as even, and as alike
+
+
+def carried(reached: Tensor, source: Tensor, finer: Tensor) -> Tensor:
+    """What a coarse level has reached, with the source's finer detail where it still fits: (B, 3, 2h, 2w) in [-1, 1].
+
+    reached, source: (B, 3, h, w). finer: the source at the next level. Where the picture has become another one, the
+    whiskers of the cat that it was would lie over it like a second exposure; there the next level draws its own.
+    Without a change the result is `finer`.
+    """
+    detail = finer - enlarged(source)
+    return (enlarged(reached) + enlarged(kept(source, reached)) * detail).clamp(-1, 1)
+
+
+def kept(source: Tensor, reached: Tensor) -> Tensor:
+    """The share of the source's detail that stays at each place: (B, 3, h, w) twice -> (B, 1, h, w) in [0, 1]."""
+    return _means(likeness(source, reached) ** FIRM)
+
+
+def likeness(one: Tensor, other: Tensor) -> Tensor:
+    """How alike two pictures (B, 3, h, w) are in the window around each place: (B, 1, h, w) in [0, 1].
+
+    The local correlation of their luma, the structure term of SSIM (Wang et al., IEEE TIP 2004) without its sign.
+    """
+    a, b = (x.mean(1, keepdim=True) for x in (one, other))
+    a, b = a - _means(a), b - _means(b)
+    both = _means(a * b) + EVEN
+    alike = both / ((_means(a * a) + EVEN) * (_means(b * b) + EVEN)).sqrt()
+    return alike.clamp(0, 1)
+
+
+def _means(x: Tensor) -> Tensor:
+    """Over the window around each place, of what lies inside the picture."""
+    return F.avg_pool2d(x, WINDOW, 1, WINDOW // 2, count_include_pad=False)
