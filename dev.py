@@ -78,7 +78,7 @@ def install() -> None:
     if STAMP.is_file():
         STAMP.write_text(UNFINISHED, encoding="utf-8")
     pip: list[str | Path] = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install"]
-    if run([*pip, "-c", ROOT / "constraints.txt", "-e", f"{ROOT}[evaluate,test]"]) != 0:
+    if run([*pip, "-c", ROOT / "constraints.txt", "-e", f"{ROOT}[docs,evaluate,test]"]) != 0:
         STAMP.unlink(missing_ok=True)
         raise SetupError(
             "pip could not install the packages; its reason stands above. It needs the network and 10 GB "
@@ -87,7 +87,7 @@ def install() -> None:
 
 
 def demo(photos: Sequence[Path], model: str) -> int:
-    """Translate the photos, or the samples both ways, into demo/, with a film of the first one."""
+    """Translate the photos, or the samples by the five directions, into demo/, with an animation of the first one."""
     jobs = {model: list(photos)} if photos else samples()
     results = ROOT / "demo"
     results.mkdir(exist_ok=True)
@@ -105,11 +105,11 @@ def demo(photos: Sequence[Path], model: str) -> int:
 
 
 def samples() -> dict[str, list[Path]]:
-    """Model -> the sample pictures it is for."""
-    folder = ROOT / "samples"
+    """Model -> the sample pictures it is for, whose names begin with what it starts from."""
+    kinds = {"cat2dog": "cat", "dog2cat": "dog", "apple2orange": "apple", "orange2apple": "orange"}
     return {
-        "apple2orange": sorted(folder.glob("apple*.jpg")),
-        "orange2apple": sorted(folder.glob("orange*.jpg")),
+        model: sorted((ROOT / "samples").glob(f"{kind}*.jpg"))
+        for model, kind in {**kinds, "photo2vangogh": "photo"}.items()
     }
 
 

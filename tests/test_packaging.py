@@ -47,10 +47,9 @@ def test_every_package_and_module_is_listed():
     assert {path.stem for path in ROOT.glob("*.py")} - NOT_INSTALLED == set(listed["py-modules"])
 
 
-def test_the_tree_of_the_readme_has_a_line_for_every_module():
-    tree = (
-        (ROOT / "README.md").read_text(encoding="utf-8").partition("    models/  ")[2].partition("    benchmarks/")[0]
-    )
+def test_the_tree_has_a_line_for_every_module():
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = guide.partition("\n    models/  ")[2].partition("\n    benchmarks/")[0]
     models, _, translate = tree.partition("    translate/")
     for package, text in (("models", models), ("translate", translate)):
         files = {path.relative_to(ROOT / package).as_posix() for path in (ROOT / package).rglob("*.py")}
@@ -169,8 +168,22 @@ def test_ci_runs_the_test_command_of_the_readme():
 def test_workflow_runs_the_ci_script_and_names_no_package_index():
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     assert "- run: .ci/run" in workflow
+    assert "- run: mkdocs build --strict" in workflow
     assert "index-url" not in workflow
     assert "http" not in workflow
+
+
+def test_the_citation_names_the_version_and_the_forms_can_be_read():
+    import yaml
+
+    from translate import __version__
+
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["version"] == __version__ and cited["license"] == PYPROJECT["project"]["license"]
+    for form in ("bug.yml", "question.yml"):
+        read = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / form).read_text(encoding="utf-8"))
+        asked = [part for part in read["body"] if part["type"] != "markdown"]
+        assert read["name"] and read["description"] and all(part["attributes"]["label"] for part in asked)
 
 
 @pytest.mark.parametrize("direction", sorted(path.name for path in (ROOT / "docs" / "panels").iterdir()))
