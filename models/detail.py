@@ -8,24 +8,28 @@ from torch.nn import functional as F
 from models.energy import enlarged
 
 WINDOW = 7  # pixels of the coarse level within which two pictures are compared
-FIRM = 3  # power of the likeness that detail stays by: half alike is another picture
 EVEN = 0.002  # variance, on the [-1, 1] scale, below which a window counts as even, and as alike
 
 
-def carried(reached: Tensor, source: Tensor, finer: Tensor) -> Tensor:
+def carried(reached: Tensor, source: Tensor, finer: Tensor, power: float) -> Tensor:
     """What a coarse level has reached, with the source's finer detail where it still fits: (B, 3, 2h, 2w) in [-1, 1].
 
-    reached, source: (B, 3, h, w). finer: the source at the next level. Where the picture has become another one, the
-    whiskers of the cat that it was would lie over it like a second exposure; there the next level draws its own.
-    Without a change the result is `finer`.
+    reached, source: (B, 3, h, w). finer: the source at the next level. power: see `kept`. Where the picture has become
+    another one, the whiskers of the cat that it was would lie over it like a second exposure; there the next level
+    draws its own. Without a change the result is `finer`.
     """
     detail = finer - enlarged(source)
-    return (enlarged(reached) + enlarged(kept(source, reached)) * detail).clamp(-1, 1)
+    if power:
+        detail = enlarged(kept(source, reached, power)) * detail
+    return (enlarged(reached) + detail).clamp(-1, 1)
 
 
-def kept(source: Tensor, reached: Tensor) -> Tensor:
-    """The share of the source's detail that stays at each place: (B, 3, h, w) twice -> (B, 1, h, w) in [0, 1]."""
-    return _means(likeness(source, reached) ** FIRM)
+def kept(source: Tensor, reached: Tensor, power: float) -> Tensor:
+    """The share of the source's detail that stays at each place: (B, 3, h, w) twice -> (B, 1, h, w) in [0, 1].
+
+    power: of the likeness; 0 keeps all, and the higher, the less of what is half alike.
+    """
+    return _means(likeness(source, reached) ** power)
 
 
 def likeness(one: Tensor, other: Tensor) -> Tensor:

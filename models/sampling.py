@@ -85,7 +85,7 @@ def sample(
     x = start
     for number, level in enumerate(schedule.levels):
         if number:
-            x = enlarged(x) if sources is None else carried(x, sources[number - 1], sources[number])
+            x = enlarged(x) if sources is None else carried(x, sources[number - 1], sources[number], schedule.likeness)
         energy, momentum = energy_at(level.resolution), Momentum(level)
         smooth = None
         if sources is not None and level.guide and level.steps:

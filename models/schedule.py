@@ -66,13 +66,15 @@ class Schedule:
 
     white_point: how stiff white is, see sampling.mirror; above 1, the nearer to 1 the stiffer. gate: how firmly a faint
     change is dropped beside a strong one, in 0..1, see gate.gate_change; 0 for not at all. keep_color: the share of
-    the source's own large colours that is kept, in 0..1, see gate.keep_colors.
+    the source's own large colours that is kept, in 0..1, see gate.keep_colors. likeness: how alike source and result
+    must be around a place for the source's fine detail to stay there, as a power, see detail.kept; 0 keeps all.
     """
 
     levels: tuple[Level, ...]
     white_point: float = 1.05
     gate: float = 0.0
     keep_color: float = 0.0
+    likeness: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.levels:
@@ -86,6 +88,8 @@ class Schedule:
             raise ValueError(f"gate must lie in 0..1, not {self.gate}")
         if not 0 <= self.keep_color <= 1:
             raise ValueError(f"keep_color must lie in 0..1, not {self.keep_color}")
+        if not 0 <= self.likeness <= 10:
+            raise ValueError(f"likeness must lie in 0..10, not {self.likeness}")
 
     @property
     def random(self) -> bool:

@@ -10,14 +10,14 @@ from PIL import Image
 from torch import Tensor
 
 from models.config import Upsampling
-from models.detail import carried, likeness
+from models.detail import carried, kept, likeness
 from models.energy import enlarged, pooled
 from translate import upsample
 
 
 def carry(picture: NDArray[np.uint8], source: Tensor, result: Tensor) -> NDArray[np.uint8]:
-    """With all of the remainder, in luma and in chroma."""
-    return upsample.guided_upsample(picture, source, result, Upsampling())
+    """With all of the remainder, in luma and in chroma; detail stays where source and result are alike."""
+    return upsample.guided_upsample(picture, source, result, Upsampling(), likeness=3.0)
 
 
 def small(picture: NDArray[np.uint8], width: int, height: int) -> Tensor:
@@ -114,14 +114,14 @@ def striped(vertical: bool, size: int = 64) -> Tensor:
 def test_without_a_change_the_next_level_starts_at_the_source_itself() -> None:
     finer = 2 * torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(0)) - 1
     coarse = pooled(finer, 2)
-    torch.testing.assert_close(carried(coarse, coarse, finer), finer, atol=1e-6, rtol=0)
+    torch.testing.assert_close(carried(coarse, coarse, finer, 3.0), finer, atol=1e-6, rtol=0)
 
 
 def test_a_change_of_colour_and_contrast_keeps_all_detail_for_the_next_level() -> None:
     finer = striped(True, 128) + 0.05 * torch.randn(1, 1, 128, 128, generator=torch.Generator().manual_seed(0))
     coarse = pooled(finer, 2)
     reached = 0.7 * coarse + torch.tensor([0.2, 0.0, -0.1]).view(1, 3, 1, 1)
-    added = carried(reached, coarse, finer) - enlarged(reached)
+    added = carried(reached, coarse, finer, 3.0) - enlarged(reached)
     detail = finer - enlarged(coarse)
     assert (added - detail).square().mean() < 0.01 * detail.square().mean()
 
@@ -129,7 +129,7 @@ def test_a_change_of_colour_and_contrast_keeps_all_detail_for_the_next_level() -
 def test_detail_of_what_is_no_longer_there_does_not_come_along() -> None:
     finer = striped(True, 128) + 0.05 * torch.randn(1, 1, 128, 128, generator=torch.Generator().manual_seed(0))
     coarse, reached = pooled(finer, 2), striped(False)
-    added = carried(reached, coarse, finer) - enlarged(reached)
+    added = carried(reached, coarse, finer, 3.0) - enlarged(reached)
     assert added.square().mean() < 0.05 * (finer - enlarged(coarse)).square().mean()
 
 
@@ -158,3 +158,10 @@ def test_likeness_is_the_correlation_of_luma_and_lies_in_0_to_1() -> None:
     assert likeness(striped(True), -striped(True)).max() == 0, "a negative has nothing in common with its positive"
     even = torch.zeros(1, 3, 20, 20)
     torch.testing.assert_close(likeness(even, even + 0.5), torch.ones(1, 1, 20, 20))
+
+
+def test_with_power_0_all_detail_stays() -> None:
+    generator = torch.Generator().manual_seed(0)
+    reached, other, finer = (torch.rand(1, 3, n, n, generator=generator) / 3 for n in (16, 16, 32))
+    torch.testing.assert_close(carried(reached, other, finer, 0.0), finer + enlarged(reached - other))
+    assert torch.equal(kept(reached, other, 0.0), torch.ones(1, 1, 16, 16))

@@ -161,9 +161,10 @@ def test_chance_comes_from_the_generator_and_nowhere_else(what: dict[str, float]
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_what_a_coarse_level_reached_is_carried_up_with_the_sources_detail() -> None:
+@pytest.mark.parametrize("power", [0.0, 3.0])
+def test_what_a_coarse_level_reached_is_carried_up_with_the_sources_detail(power: float) -> None:
     """With a slope on the coarse level and none on the fine one."""
-    two = Schedule((Level(8, 3, 0.1), Level(16, 1, 0.1)), FAR)
+    two = Schedule((Level(8, 3, 0.1), Level(16, 1, 0.1)), FAR, likeness=power)
     x = torch.rand(1, 3, 16, 16)  # light enough not to meet black
     sources = pyramid(x, two)
     assert torch.equal(sources[0], pooled(x, 2)) and torch.equal(sources[1], x)
@@ -174,7 +175,7 @@ def test_what_a_coarse_level_reached_is_carried_up_with_the_sources_detail() -> 
 
     *_, last = sample(energy_at, two, sources[0], sources)
     reached = sources[0] - 0.3 * tilt.expand(1, 3, 8, 8)
-    torch.testing.assert_close(last.x, carried(reached, sources[0], x), atol=1e-4, rtol=0)
+    torch.testing.assert_close(last.x, carried(reached, sources[0], x, power), atol=1e-4, rtol=0)
     assert (last.resolution, last.index) == (16, 0)
 
 

@@ -134,7 +134,8 @@ def test_things_are_learned_on_the_trunk_with_steps_that_training_measures(shape
     assert 0 < schedule.gate < 0.5
     assert (schedule.levels[0].guide > 0) == (not shapes), "a shape may grow beyond the source's edges"
     assert all(use > v.steps for use, v in zip(config.steps_at_use, schedule.levels, strict=True))
-    assert [config.energy.magnification(v.resolution) for v in schedule.levels] == [2, 1, 1]
+    assert [config.energy.magnification(v.resolution) for v in schedule.levels] == ([4] if shapes else []) + [2, 1, 1]
+    assert (schedule.likeness > 0) == shapes, "detail of the source stays where its shape does"
     assert config.white_point > schedule.white_point, "training chains are softer"
     chroma = [sum(window * weight for window, weight in level.chroma) for level in schedule.levels]
     luma = [sum(window * weight for window, weight in level.luma) for level in schedule.levels]

@@ -271,7 +271,7 @@ class Translator:
             yield [
                 Frame(
                     level, step.index + 1, energies[n], before[n : n + 1], reached[n : n + 1], previews[n],
-                    schedule.gate, schedule.keep_color,
+                    schedule.gate, schedule.keep_color, schedule.likeness,
                     None if evidence is None else evidence[level][n : n + 1], self.config.upsampling,
                 )
                 for n in range(len(photos))

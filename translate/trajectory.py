@@ -32,9 +32,9 @@ class Frame:
     level: index of the resolution, coarse first. step: counts from 1 on each level. energy: of where the chain stands
     after this step, as the level's energy sees it; energies of different levels are different functions and do not
     compare. source, reached: the picture before the chain and where it stands at the level's resolution, (1, 3, h, w)
-    floats on the [-1, 1] scale. preview: the source as uint8 (H, W, 3), for showing. gate, keep_color: the schedule's.
-    evidence: how much each pixel of the source counts for the gate, (1, 1, h, w), where there is a probe. upsampling:
-    how the change is carried to the photo.
+    floats on the [-1, 1] scale. preview: the source as uint8 (H, W, 3), for showing. gate, keep_color,
+    likeness: the schedule's. evidence: how much each pixel of the source counts for the gate, (1, 1, h, w), where there
+    is a probe. upsampling: how the change is carried to the photo.
     """
 
     level: int
@@ -45,6 +45,7 @@ class Frame:
     preview: NDArray[np.uint8] = field(repr=False)
     gate: float = 0.0
     keep_color: float = 0.0
+    likeness: float = 0.0
     evidence: Tensor | None = field(default=None, repr=False)
     upsampling: Upsampling = field(default_factory=Upsampling, repr=False)
 
@@ -61,7 +62,7 @@ class Frame:
 
     def apply_to(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give a copy of the source, of any size, uint8 (H, W, 3), the change so far."""
-        return guided_upsample(picture, self.source, self.state, self.upsampling)
+        return guided_upsample(picture, self.source, self.state, self.upsampling, self.likeness)
 
 
 def saliency(frames: Sequence[Frame]) -> NDArray[np.float32]:

@@ -44,11 +44,12 @@ def _pieces(matrix: Tensor, length: int) -> Iterator[tuple[slice, slice, Tensor]
 
 
 def guided_upsample(
-    picture: NDArray[np.uint8], source: Tensor, result: Tensor, upsampling: Upsampling
+    picture: NDArray[np.uint8], source: Tensor, result: Tensor, upsampling: Upsampling, likeness: float = 0.0
 ) -> NDArray[np.uint8]:
     """Give `picture` the change that leads from `source`, its small copy, to `result`.
 
     picture: (H, W, 3) uint8. source, result: (1, 3, h, w) floats in [-1, 1], the same field of view at any scale.
+    likeness: see Schedule.
     Returns (H, W, 3) uint8. Works in tiles, each exactly what the whole picture would give there.
     """
     before = source.float().cpu()
@@ -61,7 +62,7 @@ def guided_upsample(
     gray = remainder.mean(0, keepdim=True)
     remainder = upsampling.luma * gray + upsampling.chroma * (remainder - gray)
     # Where the picture has become another one, the photo's own detail would lie over it like a second exposure.
-    own = kept(before, result.float().cpu())[0] * (torch.eye(3)[..., None, None] + slopes)
+    own = kept(before, result.float().cpu(), likeness)[0] * (torch.eye(3)[..., None, None] + slopes)
     added = before[0] + explained + remainder - torch.einsum("oihw,ihw->ohw", own, before[0])
     # For levels of 0..255 in place of [-1, 1]. Enlarging is linear, so all that is added goes together.
     added = 127.5 * (added + 1 - own.sum(1))

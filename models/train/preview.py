@@ -42,7 +42,7 @@ def translated(
             end = gate_change(low, end, schedule.gate, probe.evidence(low))
         while end.shape[-1] < start.shape[-1]:
             finer = F.avg_pool2d(start, start.shape[-1] // (2 * end.shape[-1]))
-            low, end = finer, carried(end, low, finer)
+            low, end = finer, carried(end, low, finer, schedule.likeness)
         made.append(end.cpu())
     return torch.cat(made)
 
