@@ -43,8 +43,6 @@ from translate.web.service import KEPT, TranslationService
 from translate.web.style_tab import StyleTab
 
 SAMPLES = Path(__file__).parent / "samples"
-GRADIO_S = Path(gr.__file__).parent / "media_assets" / "images"  # pictures that come with gradio, if they still do
-BORROWED = {"photo": GRADIO_S / "tower.jpg"}  # for kinds without samples of our own
 MAX_FILE = "20mb"
 TABS = ("photo", "folder", "style")
 
@@ -52,7 +50,7 @@ TABS = ("photo", "folder", "style")
 def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
     """The page for some models, by default all that are shipped, and what its launch() wants to be given."""
     service = TranslationService(models or side_by_side(shipped()), Path(get_upload_folder()) / "results", lend_gpu)
-    cards = {name: direction_card(service, t, SAMPLES, BORROWED) for name, t in service.translators.items()}
+    cards = {name: direction_card(service, t, SAMPLES) for name, t in service.translators.items()}
 
     def leave(request: gr.Request) -> None:
         for tab in TABS:
@@ -72,7 +70,7 @@ def build(models: Sequence[str] = ()) -> tuple[gr.Blocks, dict[str, Any]]:
     return page, {
         "theme": THEME, "css": style(list(cards.values())), "js": source_of("accessible.js"),
         "max_file_size": MAX_FILE, "ssr_mode": False, "run_history": False, "footer_links": ["api"], "quiet": True,
-        "allowed_paths": [str(path) for path in BORROWED.values()], "state_session_capacity": 200, "max_threads": 16,
+        "state_session_capacity": 200, "max_threads": 16,
     }  # fmt: skip
 
 

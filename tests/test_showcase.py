@@ -20,7 +20,7 @@ def exhibits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DirectionCar
         service = TranslationService(side_by_side(registry.shipped()), tmp_path_factory.mktemp("results"))
         assert service.advice(app.SAMPLES / "orange_on_white.jpg", "photo2vangogh") == ""  # it has no probe
         assert service.advice(app.SAMPLES / "orange_on_white.jpg", "apple2orange") != ""
-        return {name: direction_card(service, t, app.SAMPLES, app.BORROWED) for name, t in service.translators.items()}
+        return {name: direction_card(service, t, app.SAMPLES) for name, t in service.translators.items()}
 
 
 def test_weights_in_the_folder_are_all_that_a_direction_needs(exhibits):
@@ -44,16 +44,16 @@ def test_a_card_has_a_picture_of_before_and_after_or_signs_for_both(exhibits):
     assert before.getpixel((200, 300)) != after.getpixel((200, 300))
 
 
-def test_without_the_borrowed_pictures_a_direction_is_there_all_the_same(tmp_path):
+def test_without_samples_a_direction_is_there_all_the_same(tmp_path):
     service = TranslationService(["apple2orange"], tmp_path)
-    shown = direction_card(service, service.translators["apple2orange"], tmp_path, {"apple": tmp_path / "gone.jpg"})
-    assert shown.examples == () and shown.shown is None and shown.card == 'content: "🍎→🍊"'
+    shown = direction_card(service, service.translators["apple2orange"], tmp_path)
+    assert shown.examples == () and shown.shown is None and shown.card == 'content: "🍎→🍊" / ""'
 
 
 def test_an_example_that_does_not_look_like_the_source_is_none(tmp_path):
     shutil.copy(app.SAMPLES / "orange_on_white.jpg", tmp_path / "apple_of_sorts.jpg")
     service = TranslationService(["apple2orange"], tmp_path)
-    assert direction_card(service, service.translators["apple2orange"], tmp_path, {}).examples == ()
+    assert direction_card(service, service.translators["apple2orange"], tmp_path).examples == ()
 
 
 def test_opposite_directions_stand_side_by_side():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,12 +41,10 @@ class DirectionCard:
         return before_and_after(self.translator, self.examples[min(1, len(self.examples) - 1)], SHOWN)
 
 
-def direction_card(
-    service: TranslationService, translator: Translator, samples: Path, borrowed: Mapping[str, Path]
-) -> DirectionCard:
-    """samples: a folder of pictures whose names begin with their kind. borrowed: for other kinds, where it is there."""
+def direction_card(service: TranslationService, translator: Translator, samples: Path) -> DirectionCard:
+    """samples: a folder of pictures whose names begin with their kind."""
     source, target = translator.config.source or translator.name, translator.config.target
-    found = _photos(kind(source), samples, borrowed)
+    found = _photos(kind(source), samples)
     examples = tuple(path for path in found if not service.advice(path, translator.name))
     card = _split(*before_and_after(translator, examples[0], CARD)) if examples else _words(source, target)
     label = f"{source[:1].upper()}{source[1:]} → {target}"
@@ -74,9 +72,8 @@ def before_and_after(translator: Translator, example: Path, side: int) -> tuple[
     return before, translator(before, size=translator.config.schedule.finest // (1 if side > CARD else 2)).picture
 
 
-def _photos(kind: str, samples: Path, borrowed: Mapping[str, Path]) -> list[Path]:
-    own = sorted(samples.glob(f"{kind}*.jpg")) if kind else []
-    return own or [path for path in [borrowed.get(kind)] if path is not None and path.is_file()]
+def _photos(kind: str, samples: Path) -> list[Path]:
+    return sorted(samples.glob(f"{kind}*.jpg")) if kind else []
 
 
 def _split(before: Image.Image, after: Image.Image) -> str:
