@@ -44,7 +44,7 @@ def page() -> Iterator[Page]:
 
 @pytest.fixture
 def tab(service: TranslationService, page: Page) -> PhotoTab:
-    cards = {name: direction_card(service, t, app.SAMPLES, {}) for name, t in service.translators.items()}
+    cards = {name: direction_card(service, t, app.SAMPLES) for name, t in service.translators.items()}
     return PhotoTab(service, cards, gr.Radio(list(cards)))
 
 
