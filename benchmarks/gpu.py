@@ -6,7 +6,7 @@
 
 `train` runs one process for each direction, side by side on one GPU: a single one would leave it idle half of the time.
 Each measures its own speed, divides the minutes among its levels, checkpoints every two minutes and stops in time.
-Without a GPU it rehearses on the CPU: --minutes 1 --set batch=2 --set steps=2,2,2.
+Without a GPU it rehearses on the CPU: --minutes 1 --set batch=2 --set steps=2,2,2,2.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from models.train.trainer import Trainer
 
 PACKED = 256  # side of the pictures in the zip, in pixels
 QUALITY = 75  # of their WebP files
-SHARES = {64: 0.2, 128: 0.4, 256: 0.4}  # of the minutes, level by level
-BATCHES = {64: 32, 128: 24, 256: 12}
+SHARES = {32: 0.1, 64: 0.2, 128: 0.4, 256: 0.4}  # of the minutes, level by level
+BATCHES = {32: 32, 64: 32, 128: 24, 256: 12}
 
 
 @dataclass(frozen=True)
