@@ -78,8 +78,8 @@ def heading(cards: Mapping[str, DirectionCard]) -> gr.Radio:
     """What the page is for, and the directions."""
     with gr.Row(elem_id="top"):
         gr.Markdown(
-            "# Turn a photo into something else\nChoose what becomes what, drop a photo, and watch it change. "
-            "Stop it anywhere, keep the step you like best.",
+            "# Turn a photo into something else\nChoose what becomes what, drop a photo, and watch it change in small "
+            "steps. Stop it on the way, or go back to the step you like best.",
             elem_id="intro",
         )
         return gr.Radio(labels(cards), value=next(iter(cards)), label="What becomes what?", show_label=False,

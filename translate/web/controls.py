@@ -67,8 +67,10 @@ class StartStop:
 
 
 def strength_slider(value: float, tab: str) -> gr.Slider:
-    return gr.Slider(0, MAX_STRENGTH, value, step=0.1, label="How strongly?", info="1 is usual, 2 goes twice as far",
-                     buttons=["reset"], elem_id=f"strength-{tab}")  # fmt: skip
+    return gr.Slider(
+        0, MAX_STRENGTH, value, step=0.1, label="How strongly?", buttons=["reset"], elem_id=f"strength-{tab}",
+        info="0 leaves the photo as it is, 1 is usual, 2 goes twice as far",
+    )  # fmt: skip
 
 
 class SharedSettings(BaseModel):

@@ -14,7 +14,7 @@ from translate.web.looks import source_of
 from translate.web.result_view import ResultView
 from translate.web.service import TranslationService
 
-EXAMPLE = "An example: drag the handle. Then take a photo, press **Translate** and watch it change."
+EXAMPLE = "An example: drag the handle. Then choose a photo, press **Translate** and watch it change step by step."
 NO_EXAMPLE = "Drop a photo, press **Translate** and watch it change."
 
 
