@@ -266,7 +266,7 @@ def test_there_is_room_for_five_directions_with_examples_and_without(open_page, 
     assert not page.locator("#examples").is_visible()
     page.get_by_label("Photos → Van Gogh").check()
     said(page, "An example")
-    page.locator("#examples button:visible").click()
+    page.locator("#examples button:visible").first.click()
     page.locator("#photo-photo img").wait_for()
     press(page, "Translate")
     said(page, "Done")
