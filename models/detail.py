@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,9 +20,7 @@ def carried(reached: Tensor, source: Tensor, finer: Tensor, power: float) -> Ten
     draws its own. Without a change the result is `finer`.
     """
     detail = finer - enlarged(source)
-    if power:
-        detail = enlarged(kept(source, reached, power)) * detail
-    return (enlarged(reached) + detail).clamp(-1, 1)
+    return (enlarged(reached) + enlarged(kept(source, reached, power)) * detail).clamp(-1, 1)
 
 
 def kept(source: Tensor, reached: Tensor, power: float) -> Tensor:
@@ -29,6 +28,8 @@ def kept(source: Tensor, reached: Tensor, power: float) -> Tensor:
 
     power: of the likeness; 0 keeps all, and the higher, the less of what is half alike.
     """
+    if not power:  # frames of fruit and styles ask this at every step
+        return torch.ones_like(source[:, :1])
     return _means(likeness(source, reached) ** power)
 
 

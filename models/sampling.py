@@ -1,4 +1,4 @@
-"""The sampler: one coarse-to-fine chain for translation and training.
+"""The sampler: one coarse-to-fine chain for translation, generation, inpainting and training.
 
 A chain starts at a picture and goes downhill. Its steps are taken in MIRROR coordinates (Nemirovski & Yudin, 1983;
 mirrored Langevin dynamics: Hsieh et al., NeurIPS 2018),
