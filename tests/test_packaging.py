@@ -186,16 +186,17 @@ def test_the_citation_names_the_version_and_the_forms_can_be_read():
         assert read["name"] and read["description"] and all(part["attributes"]["label"] for part in asked)
 
 
-@pytest.mark.parametrize("direction", sorted(path.name for path in (ROOT / "docs" / "panels").iterdir()))
-def test_the_panels_figures_are_those_of_its_votes(direction: str) -> None:
-    """README and card say what `panel --tally` counts."""
+@pytest.mark.parametrize("panel", sorted(path.name for path in (ROOT / "docs" / "panels").iterdir()))
+def test_the_panels_figures_are_those_of_its_votes(panel: str) -> None:
+    """README and card say what `panel --tally` counts; of a task that is no direction, docs/uses.md."""
     pytest.importorskip("scipy", reason="the extra evaluate is not installed")
     from translate.panel.tally import tally_folder
 
-    counted = tally_folder(ROOT / "docs" / "panels" / direction)
+    counted = tally_folder(ROOT / "docs" / "panels" / panel)
     assert counted.share is not None and counted.low is not None and counted.high is not None
     share = f"{100 * counted.share:.0f} % ({100 * counted.low:.0f} to {100 * counted.high:.0f})"
     figures = f"| {counted.votes_a} | {counted.votes_b} | {share} | {counted.grade_a:.1f} | {counted.grade_b:.1f} |"
-    for file in (ROOT / "README.md", ROOT / "models" / "cards" / f"{direction}.md"):
-        rows = [row for row in file.read_text(encoding="utf-8").splitlines() if row.startswith(f"| {direction} | ")]
+    card = ROOT / "models" / "cards" / f"{panel}.md"
+    for file in (ROOT / "README.md", card) if card.exists() else (ROOT / "docs" / "uses.md",):
+        rows = [row for row in file.read_text(encoding="utf-8").splitlines() if row.startswith(f"| {panel} | ")]
         assert len(rows) == 1 and figures in rows[0], f"{file.name} should say {figures}"
