@@ -52,7 +52,7 @@ def straight(seed: int, iterations: int, shapes: bool) -> TrainingConfig:
     """One level with all the steps of the preset's schedule."""
     config = things(SIZE, seed, shapes)
     whole, phases = config.curriculum.schedule, config.curriculum.phases
-    level = replace(whole.levels[-1], steps=whole.steps)
+    level = replace(whole.levels[-1], steps=sum(level.steps for level in whole.levels))
     curriculum = Curriculum(replace(whole, levels=(level,)), (replace(phases[-1], iterations=iterations),))
     assert isinstance(config.energy, VotesConfig)
     energy = replace(config.energy, resolutions=(SIZE,))

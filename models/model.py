@@ -1,4 +1,5 @@
-"""A model: energy, domain probe, density and configuration. The one thing that travels to disk, to the Hub, to workers.
+"""A model: energy, domain probe, density, transport and configuration. The one thing that travels to disk, to the Hub,
+to workers.
 
 Files are safetensors with the configuration inside, written whole or not at all. Never pickle: a file somebody sends
 can only hold numbers and a JSON text, and both are checked before use.
@@ -33,10 +34,11 @@ from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
 from models.terms.statistics import StatisticsConfig, StatisticsEnergy
 from models.terms.trunk import load_trunk
+from models.transport import Transport
 
 Energy: TypeAlias = PixelEnergy | PerceptualEnergy | StatisticsEnergy
 
-PROBE, DENSITY = "probe.", "density."  # what the names of their tensors begin with
+PROBE, DENSITY, TRANSPORT = "probe.", "density.", "transport."  # what the names of their tensors begin with
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
 MAX_BYTES = 64 * 2**20  # the presets' models take one or two
 _FINEST, _MAX_WIDTH = 1024, 256  # what a file may ask for: pixels, and channels
@@ -50,6 +52,7 @@ class Model:
     config: ModelConfig
     probe: DomainProbe | None = None
     density: Density | None = None
+    transport: Transport | None = None
     digest: str = ""
 
     @property
@@ -64,7 +67,9 @@ class Model:
         energy.load_state_dict(self.energy.state_dict())
         probe = None if self.probe is None else self.probe.on(device)
         density = None if self.density is None else copy.deepcopy(self.density).to(device)
-        return replace(self, energy=energy.eval().requires_grad_(False), probe=probe, density=density)
+        transport = None if self.transport is None else self.transport.on(device)
+        energy = energy.eval().requires_grad_(False)
+        return replace(self, energy=energy, probe=probe, density=density, transport=transport)
 
     def edited(
         self,
@@ -121,11 +126,14 @@ class Model:
             tensors |= {PROBE + name: _stored(value, half) for name, value in self.probe.state_dict().items()}
         if self.density is not None:
             tensors |= {DENSITY + name: _stored(value, True) for name, value in self.density.state_dict().items()}
+        if self.transport is not None:
+            tensors |= {TRANSPORT + name: _stored(value, True) for name, value in self.transport.state_dict().items()}
         config = replace(
             self.config,
             trunk=self._trunk_digest(),
             probe=self.probe is not None,
             density=self.density is not None,
+            transport=self.transport is not None,
         )
         header = {"format": FORMAT, "kind": "model", "weights": fingerprint(tensors), "config": configs.as_dict(config)}
         return to_bytes(tensors, metadata={KEY: json.dumps(header)})
@@ -175,15 +183,19 @@ class Model:
 
     @classmethod
     def _of(cls, config: ModelConfig, tensors: dict[str, Tensor], digest: str) -> Model:
-        energy, probe, density = build(config.energy), None, None
+        energy, probe, density, transport = build(config.energy), None, None, None
         if config.probe:
             probe = DomainProbe(load_trunk())
             probe.load_state_dict(part(tensors, PROBE))
         if config.density:
             density = Density()
             density.load_state_dict(part(tensors, DENSITY))
-        energy.load_state_dict({name: v for name, v in tensors.items() if not name.startswith((PROBE, DENSITY))})
-        return cls(energy.eval().requires_grad_(False), config, probe, density, digest)
+        if config.transport:
+            transport = Transport(load_trunk())
+            transport.load_state_dict(part(tensors, TRANSPORT))
+        beside = PROBE, DENSITY, TRANSPORT
+        energy.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(beside)})
+        return cls(energy.eval().requires_grad_(False), config, probe, density, transport, digest)
 
     def _trunk_digest(self) -> str:
         return load_trunk().digest if self.probe is not None or not isinstance(self.energy, PixelEnergy) else ""
@@ -255,6 +267,8 @@ def _skeleton(config: ModelConfig) -> dict[str, Tensor]:
             parts |= {PROBE + name: value for name, value in DomainProbe(None).state_dict().items()}  # type: ignore[arg-type]
         if config.density:
             parts |= {DENSITY + name: value for name, value in Density().state_dict().items()}
+        if config.transport:
+            parts |= {TRANSPORT + name: value for name, value in Transport(None).state_dict().items()}  # type: ignore[arg-type]
     return parts
 
 

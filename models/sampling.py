@@ -22,7 +22,8 @@ from models.detail import carried
 from models.energy import EnergyFn, energy_and_grad, enlarged, pooled
 from models.guided import GuidedScales
 from models.preconditioner import Smoothing, precondition
-from models.schedule import Level, Schedule
+from models.schedule import TRANSPORT_STEPS, Level, Schedule
+from models.transport import Transport
 
 NoiseFn = Callable[[Tensor], Tensor]  # a tensor -> standard normal noise that fits it
 Hook = Callable[[Tensor, int], Tensor]  # pictures after a step, resolution -> the same, changed
@@ -71,6 +72,7 @@ def sample(
     start: Tensor,
     sources: Sequence[Tensor] | None = None,
     *,
+    transport: Transport | None = None,
     hooks: Sequence[Hook] = (),
     noise: NoiseFn = torch.randn_like,
     generator: torch.Generator | None = None,
@@ -79,12 +81,18 @@ def sample(
 
     energy_at: resolution -> energy. start: pictures at the coarsest resolution, (B, 3, h, w) in [-1, 1]. sources: the
     source pictures at each level's resolution: what a level has reached is carried up with their finer detail, see
-    detail.carried. Without sources the pictures alone are carried up. noise: draws for smoothing and
+    detail.carried. Without sources the pictures alone are carried up. transport: what moves the start, as far as the
+    schedule says, before the first level's own steps. hooks: called after every step. noise: draws for smoothing and
     temperature. generator: of the shifts; torch's global one by default. Keeps no graph; `start` is not changed.
     """
-    x = start
+    x, before = start, 0
+    if transport is not None and schedule.transport:
+        for state in _transported(energy_at(schedule.coarsest), schedule, start, transport(start), hooks):
+            yield state
+            x, before = state.x, state.index + 1
     for number, level in enumerate(schedule.levels):
         if number:
+            before = 0
             x = enlarged(x) if sources is None else carried(x, sources[number - 1], sources[number], schedule.likeness)
         energy, momentum = energy_at(level.resolution), Momentum(level)
         smooth = None
@@ -100,7 +108,21 @@ def sample(
             x = inverse_mirror(z, schedule.white_point).clamp(-1, 1)
             for hook in hooks:
                 x = hook(x, level.resolution)
-            yield ChainState(x, energies, level.resolution, index)
+            yield ChainState(x, energies, level.resolution, before + index)
+
+
+def _transported(
+    energy: EnergyFn, schedule: Schedule, start: Tensor, end: Tensor, hooks: Sequence[Hook]
+) -> Iterator[ChainState]:
+    """The straight way from start to end, as far as the schedule goes it, in equal steps."""
+    x = start
+    for index in range(TRANSPORT_STEPS):
+        with torch.no_grad():
+            energies = energy(x)
+        x = torch.lerp(start, end, schedule.transport * (index + 1) / TRANSPORT_STEPS)
+        for hook in hooks:
+            x = hook(x, schedule.coarsest)
+        yield ChainState(x, energies, schedule.coarsest, index)
 
 
 def _along_edges(level: Level, source: Tensor) -> Smoothing:

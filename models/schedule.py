@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from models.preconditioner import Scales
 
 MAX_STRENGTH = 2.0
+TRANSPORT_STEPS = 8  # pictures on the way; it is straight, so that more would only show it more finely
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Schedule:
     change is dropped beside a strong one, in 0..1, see gate.gate_change; 0 for not at all. keep_color: the share of
     the source's own large colours that is kept, in 0..1, see gate.keep_colors. likeness: how alike source and result
     must be around a place for the source's fine detail to stay there, as a power, see detail.kept; 0 keeps all.
+    transport: the share of the way that optimal transport takes the start, for models that have one, see transport.py.
     """
 
     levels: tuple[Level, ...]
@@ -75,6 +77,7 @@ class Schedule:
     gate: float = 0.0
     keep_color: float = 0.0
     likeness: float = 0.0
+    transport: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.levels:
@@ -90,6 +93,8 @@ class Schedule:
             raise ValueError(f"keep_color must lie in 0..1, not {self.keep_color}")
         if not 0 <= self.likeness <= 10:
             raise ValueError(f"likeness must lie in 0..10, not {self.likeness}")
+        if not 0 <= self.transport <= 1:
+            raise ValueError(f"transport must lie in 0..1, not {self.transport}")
 
     @property
     def random(self) -> bool:
@@ -107,9 +112,15 @@ class Schedule:
         return self.levels[0].resolution
 
     @property
+    def counts(self) -> tuple[int, ...]:
+        """The steps of a chain on each level, those of the transport on the first."""
+        counts = [level.steps for level in self.levels]
+        return (counts[0] + (TRANSPORT_STEPS if self.transport else 0), *counts[1:])
+
+    @property
     def steps(self) -> int:
         """All steps of a chain."""
-        return sum(level.steps for level in self.levels)
+        return sum(self.counts)
 
     def up_to(self, resolution: int) -> Schedule:
         """The levels of at most `resolution` px."""
@@ -117,7 +128,8 @@ class Schedule:
 
     def scaled(self, strength: float = 1.0, steps: int | None = None) -> Schedule:
         """Chains of `strength` x their length: strength x (`steps`, or the level's own) steps on each level that takes
-        any, rounded; steps are longer or shorter by what rounding took.
+        any, rounded; steps are longer or shorter by what rounding took. The transport goes `strength` of its way, at
+        most to the end; with no steps at all it does not start.
 
         Raises ValueError where strength lies outside 0..2.
         """
@@ -133,4 +145,5 @@ class Schedule:
             rms = min(1.0, level.step_rms * ratio)
             return replace(level, steps=count, step_size=level.step_size * ratio, step_rms=rms)
 
-        return replace(self, levels=tuple(map(fitted, self.levels)))
+        transport = 0.0 if steps == 0 else min(1.0, strength * self.transport)
+        return replace(self, levels=tuple(map(fitted, self.levels)), transport=transport)

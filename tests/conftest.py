@@ -25,6 +25,7 @@ from models.terms.pixels import PixelConfig, PixelEnergy
 from models.terms.statistics import StatisticsConfig, StatisticsEnergy
 from models.terms.trunk import load_trunk
 from models.terms.votes import VotesConfig
+from models.transport import Transport, fit_transport
 
 SHARED = Path(__file__).parents[2] / "shared"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -85,7 +86,7 @@ def pixels_model() -> Model:
 
 
 def votes_model() -> Model:
-    """Untrained heads on the trunk with all that a shipped model has: probe, gate, smoothing, jitter, scales."""
+    """Untrained heads on the trunk with all that a shipped model has: probe, gate, transport, smoothing, jitter..."""
     torch.manual_seed(1)
     config = VotesConfig(resolutions=(32, 64), taps=(2, 4, 10), width=8, pixel_width=4)
     energy = build(config)
@@ -96,12 +97,14 @@ def votes_model() -> Model:
         Level(r, 2, step_size=1e4, step_rms=0.05, luma=((2, 1.0),), chroma=((4, 1.0),), smoothing=0.05, jitter=2)
         for r in config.resolutions
     )
+    schedule = Schedule(levels, white_point=1.05, gate=0.25, likeness=3.0, transport=1.0)
     made = ModelConfig(
-        config, Schedule(levels, white_point=1.05, gate=0.25), source="red things", target="blue things",
+        config, schedule, source="red things", target="blue things",
         upsampling=Upsampling(chroma=0.0, radius=5, epsilon=0.1), probe=True,
     )  # fmt: skip
     probe = fit_probe([red], [blue], load_trunk())
-    return _finished(energy, made, probe)
+    transport = fit_transport(red, blue, load_trunk())
+    return _finished(energy, made, probe, transport=transport)
 
 
 def statistics_model() -> Model:
@@ -201,9 +204,13 @@ def _squares(color: tuple[int, int, int], side: int, count: int = 4) -> torch.Te
 
 
 def _finished(
-    energy: torch.nn.Module, config: ModelConfig, probe: DomainProbe | None = None, density: Density | None = None
+    energy: torch.nn.Module,
+    config: ModelConfig,
+    probe: DomainProbe | None = None,
+    density: Density | None = None,
+    transport: Transport | None = None,
 ) -> Model:
-    return Model(energy.eval().requires_grad_(False), config, probe, density)  # type: ignore[arg-type]
+    return Model(energy.eval().requires_grad_(False), config, probe, density, transport)  # type: ignore[arg-type]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

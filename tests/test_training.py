@@ -534,6 +534,39 @@ def test_a_finer_level_starts_from_the_coarser_ones_weights(tmp_path: Path) -> N
     assert not torch.equal(*weights(run.energy)), "then each learns for itself"
 
 
+ALONE = replace(
+    THINGS,
+    curriculum=Curriculum(
+        replace(THINGS.curriculum.schedule, transport=1.0, likeness=3.0),
+        (Phase(4, 4, 1e-3, 0.3), Phase(6, 4, 1e-3, 0.3, alone=True)),
+    ),
+    sheet_every=100,
+)
+
+
+def test_a_level_that_learns_alone_leaves_the_coarser_ones_as_they_are(tmp_path: Path) -> None:
+    run = things(tmp_path, config=ALONE)
+    run.train(iterations=4)
+    before = {name: value.detach().clone() for name, value in run.energy.named_parameters()}
+    run.train()
+    learned = {name for name, value in run.energy.named_parameters() if not torch.equal(value, before[name])}
+    assert learned and all(name.startswith("terms.64.") for name in learned)
+
+
+def test_chains_begin_where_the_transport_leads_and_a_resumed_run_does_too(tmp_path: Path) -> None:
+    whole = things(tmp_path / "whole", config=ALONE)
+    assert whole.transport is not None and whole.batches.transport is whole.transport
+    whole.train()
+    broken = things(tmp_path / "broken", config=ALONE)
+    broken.train(iterations=6)
+    broken = things(tmp_path / "broken", config=ALONE, resume=True)
+    broken.train()
+    assert_same_state(whole, broken)
+    model = whole.model()
+    assert model.transport is not None and model.config.schedule.transport == 1.0
+    assert things(tmp_path / "plain").model().transport is None
+
+
 def test_samples_keep_what_the_gate_keeps(trained: Trainer) -> None:
     sources, made = trained.samples(4)
     assert sources is not None and sources.shape == made.shape == (4, 3, 64, 64)

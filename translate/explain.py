@@ -69,7 +69,9 @@ def energy_fall(result: Result) -> NDArray[np.float32]:
         return np.zeros((1, 1), np.float32)
     height, width = falls[-1].shape
     same = [np.asarray(Image.fromarray(fall).resize((width, height), Image.Resampling.BILINEAR)) for fall in falls]
-    return np.sum(same, axis=0, dtype=np.float32)
+    fall: NDArray[np.float32] = np.sum(same, axis=0, dtype=np.float32)
+    window = result.frames[0].window
+    return fall if window is None else window.spread(fall)
 
 
 def explain(result: Result, target: str = "the target") -> Image.Image:

@@ -30,6 +30,7 @@ from translate.images.read import open_image
 from translate.images.types import LoadedImage, Source
 from translate.options import SamplingOptions
 from translate.trajectory import Frame, saliency
+from translate.window import Window, find_window
 
 LONGEST = 8  # the working copy is at most this many times longer than the model's pictures are wide
 SAMPLER_VERSION = 2  # raise it whenever the same model, image and options give other pixels
@@ -164,7 +165,7 @@ class Translator:
         for number, photo in enumerate(photos):
             # Batches of other sizes round otherwise, and long chains with noise carry that on to what one can see.
             alone = number if chain.schedule.random else 0
-            shape = _working_shape(photo.rgb.size, chain.schedule, chain.size)
+            shape = self._shape(photo.rgb.size, chain)
             groups.setdefault((*shape, alone), []).append(number)
         trajectories: list[tuple[Frame, ...]] = [()] * len(photos)
         for members in groups.values():
@@ -218,7 +219,7 @@ class Translator:
     def working_shape(self, width: int, height: int, size: int | None = None) -> tuple[int, int]:
         """Height and width of the working copy of a picture; those with the same share their forward passes."""
         chain = self._chain(SamplingOptions(size=size))
-        return _working_shape((width, height), chain.schedule, chain.size)
+        return self._shape((width, height), chain)
 
     def _chain(self, options: SamplingOptions) -> _Chain:
         """The options with the model's own filled in. Raises ValueError for those that the model cannot follow."""
@@ -238,19 +239,26 @@ class Translator:
             "model": self.name,
             "digest": self.digest,
             "strength": chain.strength,
-            "steps": "+".join(str(level.steps) for level in chain.schedule.levels),
+            "steps": "+".join(map(str, chain.schedule.counts)),
             "size": chain.size,
             "seed": chain.seed,
             "version": __version__,
             "sampler_version": SAMPLER_VERSION,
         }
 
+    def _shape(self, sides: tuple[int, int], chain: _Chain) -> tuple[int, int]:
+        """Height and width of the working copy of a photo with these sides, width first. A window is square."""
+        square = self.model.transport is not None
+        return _working_shape((min(sides), min(sides)) if square else sides, chain.schedule, chain.size)
+
     def _run(self, photos: Sequence[LoadedImage], chain: _Chain) -> Iterator[list[Frame]]:
         """The chain over photos whose working copies have the same shape: one list of frames per step."""
-        schedule = chain.schedule
-        shape = _working_shape(photos[0].rgb.size, schedule, chain.size)
+        schedule, transport = chain.schedule, self.model.transport
+        shape = self._shape(photos[0].rgb.size, chain)
         cell = schedule.finest // HEAD_RESOLUTION if isinstance(self.config.energy, PixelConfig) else 1
-        copies = np.stack([_working_copy(photo.rgb, shape, cell) for photo in photos])
+        windows = [None if transport is None else find_window(transport.framing, photo.rgb) for photo in photos]
+        parts = [_part(photo.rgb, window) for photo, window in zip(photos, windows, strict=True)]
+        copies = np.stack([_working_copy(part, shape, cell) for part in parts])
         pixels = (torch.from_numpy(copies).permute(0, 3, 1, 2).float() / 127.5 - 1).to(self.device)
         sources = pyramid(pixels.contiguous(memory_format=torch.channels_last), schedule)
         previews = [_preview(photo.rgb) for photo in photos]
@@ -264,7 +272,10 @@ class Translator:
         evidence = self._evidence(pixels[..., : shape[0], : shape[1]], schedule)
         generator = torch.Generator().manual_seed(chain.seed)
         noise = shared_noise(generator)
-        steps = sample(self.energy.at, schedule, sources[0], sources, noise=noise, generator=generator)
+        steps = sample(
+            self.energy.at, schedule, sources[0], sources,
+            transport=transport, noise=noise, generator=generator,
+        )  # fmt: skip
         for step, energies in self._with_energies(steps):
             level = numbers[step.resolution]
             before, reached = befores[level], shown(step.x, step.resolution)
@@ -272,7 +283,7 @@ class Translator:
                 Frame(
                     level, step.index + 1, energies[n], before[n : n + 1], reached[n : n + 1], previews[n],
                     schedule.gate, schedule.keep_color, schedule.likeness,
-                    None if evidence is None else evidence[level][n : n + 1], self.config.upsampling,
+                    None if evidence is None else evidence[level][n : n + 1], self.config.upsampling, windows[n],
                 )
                 for n in range(len(photos))
             ]  # fmt: skip
@@ -311,6 +322,10 @@ def pick_device(name: str = "auto") -> torch.device:
     if not there[name]:
         raise ValueError(f"this machine, or its torch, has no {name} device")
     return torch.device(name)
+
+
+def _part(rgb: Image.Image, window: Window | None) -> Image.Image:
+    return rgb if window is None else Image.fromarray(window.cut(np.asarray(rgb)))
 
 
 def _finished(rgb: Image.Image, frames: Sequence[Frame]) -> Image.Image:

@@ -19,6 +19,7 @@ from models.config import Upsampling
 from models.energy import enlarged
 from models.gate import gate_change, keep_colors
 from translate.upsample import guided_upsample
+from translate.window import Window
 
 GIF_FRAMES = 32  # at most, at even distances: more of them weigh more than they show
 GIF_SIDE = 320  # longest side of an animation's pictures: a GIF of forty larger ones weighs tens of megabytes
@@ -34,7 +35,8 @@ class Frame:
     compare. source, reached: the picture before the chain and where it stands at the level's resolution, (1, 3, h, w)
     floats on the [-1, 1] scale. preview: the source as uint8 (H, W, 3), for showing. gate, keep_color,
     likeness: the schedule's. evidence: how much each pixel of the source counts for the gate, (1, 1, h, w), where there
-    is a probe. upsampling: how the change is carried to the photo.
+    is a probe. upsampling: how the change is carried to the photo. window: the part of the photo that source and
+    reached show; None for all of it.
     """
 
     level: int
@@ -48,6 +50,7 @@ class Frame:
     likeness: float = 0.0
     evidence: Tensor | None = field(default=None, repr=False)
     upsampling: Upsampling = field(default_factory=Upsampling, repr=False)
+    window: Window | None = None
 
     @cached_property
     def state(self) -> Tensor:
@@ -62,14 +65,16 @@ class Frame:
 
     def apply_to(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give a copy of the source, of any size, uint8 (H, W, 3), the change so far."""
-        return guided_upsample(picture, self.source, self.state, self.upsampling, self.likeness)
+        part = picture if self.window is None else self.window.cut(picture)
+        changed = guided_upsample(part, self.source, self.state, self.upsampling, self.likeness)
+        return changed if self.window is None else self.window.put(picture, changed)
 
 
 def saliency(frames: Sequence[Frame]) -> NDArray[np.float32]:
     """How much each pixel was moved, summed over the steps and averaged over colours: (h, w), on the [-1, 1] scale.
 
-    The generative saliency of CF-EBM (Zhao, Xie, Li, ICLR 2021), at the resolution of the last level; what coarse
-    levels moved is enlarged and added. (1, 1) without frames.
+    The generative saliency of CF-EBM (Zhao, Xie, Li, ICLR 2021), of the whole photo at the resolution of the last
+    level; what coarse levels moved is enlarged and added. (1, 1) without frames.
     """
     if not frames:
         return np.zeros((1, 1), np.float32)
@@ -79,7 +84,8 @@ def saliency(frames: Sequence[Frame]) -> NDArray[np.float32]:
             total, change = enlarged(total), enlarged(change)
         total = total + (frame.state - frame.source - change).abs()
         change = frame.state - frame.source
-    return total[0].mean(dim=0).numpy()
+    moved, window = total[0].mean(dim=0).numpy(), frames[0].window
+    return moved if window is None else window.spread(moved)
 
 
 def make_strip(source: Image.Image, frames: Sequence[Frame], count: int = 8) -> Image.Image:

@@ -14,6 +14,7 @@ from models.schedule import Level, Schedule
 from models.train.curriculum import Position, TrainingConfig
 from models.train.data import ImageArray
 from models.train.distributed import World
+from models.transport import Transport
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,22 @@ class LevelBatch:
 
 
 class Batches:
-    """Draws batches. `source` None: chains start at noise.
+    """Draws batches. `source` None: chains start at noise. transport: where they go from their sources first.
 
     step_sizes: resolution -> the step size that was measured there, for levels that leave it to training. Every
     process draws the same joint batches and noise, and takes its slice.
     """
 
     def __init__(
-        self, config: TrainingConfig, target: ImageArray, source: ImageArray | None, device: torch.device, world: World
+        self,
+        config: TrainingConfig,
+        target: ImageArray,
+        source: ImageArray | None,
+        device: torch.device,
+        world: World,
+        transport: Transport | None = None,
     ) -> None:
-        self.config, self.target, self.source = config, target, source
+        self.config, self.target, self.source, self.transport = config, target, source, transport
         self._device, self._world = device, world
         self.step_sizes: dict[int, float] = {}
 
@@ -65,8 +72,8 @@ class Batches:
         else:
             reference = share(self._noisy(self.source.batch(count, finest)))
             sources = pyramid(reference, self.schedule(position.level))
-            start = sources[0]
-        self._measure(position, energy_at, sources, noise)
+            start = sources[0] if self.transport is None else self.transport(sources[0])
+        self._measure(position, energy_at, sources and [start, *sources[1:]], noise)
         schedule = replace(self.schedule(position.level).scaled(length), white_point=config.white_point)
         starts = sources or [start] * len(schedule.levels)
         ends = {level.resolution: begin for level, begin in zip(schedule.levels, starts, strict=True)}

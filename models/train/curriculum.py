@@ -19,13 +19,15 @@ from models.terms.votes import VotesConfig
 class Phase:
     """How training spends its time on one level: `iterations` updates on batches of `batch` pictures.
 
-    r1_weight: of the gradient penalty of the level's loss.
+    r1_weight: of the gradient penalty of the level's loss. alone: whether only this level's heads learn in its phase,
+    for energies on the trunk; those of coarser levels stay as they are.
     """
 
     iterations: int
     batch: int
     learning_rate: float = 1e-3
     r1_weight: float = 0.0
+    alone: bool = False
 
     def __post_init__(self) -> None:
         if self.iterations < 1 or self.batch < 1:

@@ -46,6 +46,10 @@ class ImageArray:
         """The first `count` pictures, whole and never flipped: (count, 3, size, size) in [-1, 1]."""
         return next(ImageArray(self._pictures[:count]).whole(size, count))
 
+    def thinned(self, count: int) -> ImageArray:
+        """At most `count` pictures, at even distances."""
+        return ImageArray(self._pictures[:: max(1, -(-len(self) // count))])
+
     def whole(self, size: int, count: int = 64) -> Iterator[Tensor]:
         """All pictures, whole, in batches of `count`: (count, 3, size, size) in [-1, 1]."""
         for start in range(0, len(self), count):

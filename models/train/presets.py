@@ -22,8 +22,8 @@ class _Kind:
     """What sets trainings of one kind of thing apart, by level.
 
     luma, chroma: windows in pixels of each level. gate: how firmly the ground is kept, see gate.gate_change. epsilon:
-    see config.Upsampling; smaller takes more of the source's detail away. guide: see
-    schedule.Level. likeness: see schedule.Schedule.
+    see config.Upsampling; smaller takes more of the source's detail away. alone: the level whose heads learn while all
+    others stay. guide: see schedule.Level. likeness, transport: see schedule.Schedule.
     """
 
     steps: dict[int, int]
@@ -35,9 +35,11 @@ class _Kind:
     gate: float
     epsilon: float
     iterations: dict[int, int]
+    batch: dict[int, int]
+    alone: int = 0
     guide: float = 0.0
     likeness: float = 0.0
-    stretch_at_use: float = 1.0
+    transport: float = 0.0
 
 
 # Things whose colours change more than their shapes. Colours change over a sixteenth to an eighth of a picture,
@@ -56,29 +58,32 @@ _COLORS = _Kind(
     gate=0.25,
     epsilon=0.1,
     iterations={64: 300, 128: 200, 256: 120},
+    batch={64: 8, 128: 8, 256: 8},
     guide=0.05,
 )
-# Things whose shapes change. On 32 px a face is a few blots: there a cat becomes a dog. Every level adds what is finer
-# than the one before could show, in windows of an eighth of its pictures and less, since a quarter makes them bright or
-# dark as a whole; on the coarse levels no texture, so that the energy stays able to tell what was painted from the
-# target. What is left of the source's own detail lies over the new face, so that it stays only where nothing changed.
+# Things whose shapes change. Optimal transport at 32 px turns a cat's blots into a dog's; every level adds what is
+# finer than the one before could show, in small windows: those of a quarter of a picture make it bright or dark as a
+# whole. Chains are short and gentle, so that the energy stays able to tell what was painted from the target. What is
+# left of the source's own detail lies over the new face, so that it stays only where nothing changed.
 _SHAPES = _Kind(
     steps={32: 10, 64: 10, 128: 10, 256: 6},
-    steps_at_use={32: 60, 64: 55, 128: 35, 256: 8},
-    step_rms={32: 0.03, 64: 0.03, 128: 0.02, 256: 0.02},
+    steps_at_use={32: 20, 64: 20, 128: 12, 256: 10},
+    step_rms={32: 0.015, 64: 0.015, 128: 0.015, 256: 0.015},
     luma={
-        32: ((2, 0.15), (4, 0.7), (8, 1.0), (16, 0.1)),
-        64: ((4, 0.15), (8, 0.7), (16, 1.0), (32, 0.1)),
-        128: ((1, 0.1), (2, 0.4), (4, 0.7), (8, 0.7), (16, 0.3)),
-        256: ((1, 0.1), (2, 0.4), (4, 0.7), (8, 0.7), (16, 0.3)),
+        32: ((2, 0.15), (4, 0.7), (8, 0.7)),
+        64: ((2, 0.3), (4, 0.7), (8, 0.5)),
+        128: ((1, 0.1), (2, 0.4), (4, 0.7), (8, 0.5)),
+        256: ((1, 0.1), (2, 0.4), (4, 0.7), (8, 0.5)),
     },
     chroma={32: ((4, 0.03),), 64: ((8, 0.03),), 128: ((16, 0.03),), 256: ((32, 0.03),)},
     learning_rate=1e-3,
     gate=0.1,
     epsilon=0.02,
-    iterations={32: 160, 64: 200, 128: 280, 256: 120},
-    likeness=3.0,
-    stretch_at_use=1.5,
+    iterations={32: 100, 64: 140, 128: 200, 256: 160},
+    batch={32: 8, 64: 8, 128: 8, 256: 4},
+    alone=256,
+    likeness=7.0,
+    transport=1.0,
 )
 
 
@@ -98,17 +103,19 @@ def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingCo
         for r in resolutions
     )  # fmt: skip
     phases = tuple(
-        Phase(kind.iterations[r], batch=8, learning_rate=kind.learning_rate, r1_weight=0.3) for r in resolutions
+        Phase(kind.iterations[r], kind.batch[r], kind.learning_rate, r1_weight=0.3, alone=r == kind.alone)
+        for r in resolutions
     )
     return TrainingConfig(
         VotesConfig(resolutions=resolutions, pixel_width=16, seen_at=SEEN_AT),
-        Curriculum(Schedule(levels, white_point=1.05, gate=kind.gate, likeness=kind.likeness), phases),
+        Curriculum(
+            Schedule(levels, white_point=1.05, gate=kind.gate, likeness=kind.likeness, transport=kind.transport), phases
+        ),
         seed=seed,
         white_point=1.15,
         r1_every=2,
         sheet_every=100,
         steps_at_use=tuple(kind.steps_at_use[r] for r in resolutions),
-        stretch_at_use=kind.stretch_at_use,
         upsampling=Upsampling(luma=1.0, chroma=0.0, radius=5, epsilon=kind.epsilon),
         ema=0.99,
     )

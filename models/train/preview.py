@@ -13,6 +13,7 @@ from models.energy import EnergyFn
 from models.gate import DomainProbe, gate_change
 from models.sampling import follow, pyramid, sample, shared_noise, uniform_start
 from models.schedule import Schedule
+from models.transport import Transport
 
 AT_ONCE = 16  # pictures, so that fine levels fit into memory
 
@@ -24,6 +25,7 @@ def translated(
     schedule: Schedule,
     sources: Tensor,
     probe: DomainProbe | None,
+    transport: Transport | None = None,
     *,
     seed: int,
     device: torch.device,
@@ -36,7 +38,10 @@ def translated(
     made = []
     for start in sources.to(device).split(AT_ONCE):
         levels = pyramid(F.avg_pool2d(start, start.shape[-1] // schedule.finest), schedule)
-        chain = sample(energy_at, schedule, levels[0], levels, noise=shared_noise(generator), generator=generator)
+        chain = sample(
+            energy_at, schedule, levels[0], levels,
+            transport=transport, noise=shared_noise(generator), generator=generator,
+        )  # fmt: skip
         low, end = levels[-1], follow(chain, levels[-1])
         if probe is not None:
             end = gate_change(low, end, schedule.gate, probe.evidence(low))

@@ -1,4 +1,7 @@
-"""Where training chains begin that have no source pictures: samples of the density, as pictures like any other."""
+"""Where training chains begin: what is fitted to the domains before anything is learned.
+
+Without source pictures at samples of a density, as pictures like any other; with them where a transport leads.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,25 @@ import torch
 
 from models.density import SIDE, Density, fit_density
 from models.energy import pooled
+from models.terms.trunk import load_trunk
 from models.train.data import ImageArray
+from models.transport import Transport, fit_transport
 
 COUNT, SHOWN = 2048, 64  # samples to learn from, and to look at
-_FROM = 128  # pixels of the pictures that a density is fitted to
+_FROM = 128  # pixels of the pictures that a density or a transport is fitted to
+_MOST = 2000  # pictures of a domain that a transport is fitted to: its covariance is known by then
 _AT_ONCE = 128
 
 
 def density_of(target: ImageArray, seed: int = 0) -> Density:
     """The density of a domain. Raises ValueError where its pictures are too few."""
     return fit_density(torch.cat([pooled(batch, _FROM // SIDE) for batch in target.whole(_FROM)]), seed)
+
+
+def transport_of(source: ImageArray, target: ImageArray, seed: int = 0) -> Transport:
+    """The optimal transport between two domains."""
+    x, y = (torch.cat(list(domain.thinned(_MOST).whole(_FROM))) for domain in (source, target))
+    return fit_transport(x, y, load_trunk(), seed)
 
 
 def drawn_starts(density: Density, size: int, seed: int) -> tuple[ImageArray, ImageArray]:

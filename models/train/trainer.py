@@ -41,8 +41,9 @@ from models.train.distributed import SINGLE, World
 from models.train.guard import KEPT, Guard
 from models.train.preview import from_noise, translated
 from models.train.run_dir import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Measure, Progress, write_sheet
-from models.train.starts import density_of, drawn_starts
+from models.train.starts import density_of, drawn_starts, transport_of
 from models.train.state import capture, restore, without_random
+from models.transport import Transport
 
 SHOWN = 8  # pictures on a sample sheet
 JUDGED = 64  # pictures that figures are measured on
@@ -86,7 +87,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.energy = self._network().train()
         self.energy.spectral_normalised()
-        self.batches = Batches(config, target, source, self.device, world)
+        self.transport = self._fitted_transport()
+        self.batches = Batches(config, target, source, self.device, world, self.transport)
         self.energy.measure(self._measured())
         self.sampler = self._network().requires_grad_(False)
         self.average = self._network().requires_grad_(False)
@@ -179,6 +181,8 @@ class Trainer:
             finest = curriculum.schedule.levels[position.level].resolution
             energy_at = self._energies(self.sampler, finest, position.beta, self.config.bfloat16_up_to)
             drawn, moved = self.batches.chains(position, energy_at)
+            if curriculum.phases[position.level].alone:
+                drawn = drawn[-1:]
         target_energy, chain_energy, penalty, moved_all = self._learn(drawn, torch.as_tensor(moved), position)
         progress = Progress(
             self.iteration, total, self.seconds, curriculum.schedule.levels[position.level].resolution,
@@ -196,8 +200,10 @@ class Trainer:
         """
         self.optimiser.zero_grad()
         self.energy.train()
+        self._choose_heads(position)
+        coarsest = position.level - len(drawn) + 1
         with parametrize.cached():  # one power iteration an update, however often the weights are looked at
-            terms = [self._loss(number, batch, position) for number, batch in enumerate(drawn)]
+            terms = [self._loss(number, batch, position) for number, batch in enumerate(drawn, coarsest)]
             torch.stack([term.loss for term in terms]).sum().backward()
         newest = terms[-1]
         figures = torch.stack([newest.target_energy, newest.chain_energy, newest.penalty, moved.to(self.device)])
@@ -213,6 +219,14 @@ class Trainer:
         self._update_average()
         target_energy, chain_energy, penalty, moved_all = figures.tolist()
         return target_energy, chain_energy, penalty, moved_all
+
+    def _choose_heads(self, position: Position) -> None:
+        """All heads learn, or those of the newest level alone."""
+        if isinstance(self.energy, PerceptualEnergy):
+            newest = self.energy.resolutions[position.level]
+            alone = self.config.curriculum.phases[position.level].alone
+            for resolution in self.energy.resolutions:
+                self.energy.term(resolution).requires_grad_(not alone or resolution == newest)
 
     def _loss(self, number: int, batch: LevelBatch, position: Position) -> LossTerms:
         resolution = batch.level.resolution
@@ -294,6 +308,12 @@ class Trainer:
             return fit_probe(target, [blended(batch) for batch in target], trunk)
         return fit_probe([x.to(self.device) for x in self.given.whole(side)], target, trunk)
 
+    def _fitted_transport(self) -> Transport | None:
+        """From source to target, for schedules that begin with one."""
+        if self.given is None or not self.config.curriculum.schedule.transport:
+            return None
+        return transport_of(self.given, self.target, self.config.seed).on(self.device)
+
     # What stays ------------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Tensor]:
@@ -335,7 +355,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):  # building draws random weights, which the training must not notice
             energy = build(config.energy, self.device)
         energy.load_state_dict({name: average[name] for name in energy.state_dict()})
-        return Model(energy.eval().requires_grad_(False), config, self.probe, self.density)
+        return Model(energy.eval().requires_grad_(False), config, self.probe, self.density, self.transport)
 
     def ready_schedule(self) -> Schedule:
         """The levels that are wholly faded in, as they are at use."""
@@ -383,7 +403,8 @@ class Trainer:
             return None, from_noise(
                 energy_at, schedule, count, self.config.sample_size, seed=self.config.seed, device=self.device
             )
-        return sources, translated(energy_at, schedule, sources, self.probe, seed=self.config.seed, device=self.device)
+        seed, device = self.config.seed, self.device
+        return sources, translated(energy_at, schedule, sources, self.probe, self.transport, seed=seed, device=device)
 
     def _look(self, progress: Progress, measure: Measure | None) -> Progress:
         """Sheet, checkpoint and figures of the averaged model. The main process looks, others wait at the next update.

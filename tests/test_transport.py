@@ -1,0 +1,100 @@
+"""The transport that chains between aligned things begin with: what it must do to a domain and to one picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.model import Model
+from models.sampling import ChainState, sample
+from models.schedule import TRANSPORT_STEPS, Level, Schedule
+from models.terms.trunk import load_trunk
+from models.transport import SIDE, Transport, fit_transport
+
+
+def domain(seed: int, count: int = 400, mean: float = 0.0) -> Tensor:
+    """Smooth pictures, mixed in a way of the domain's own: (count, 3, SIDE, SIDE) in [-1, 1]."""
+    same, own = (torch.Generator().manual_seed(number) for number in (100, seed))
+    patterns = torch.randn(12, 3, 4, 4, generator=same)
+    patterns = torch.nn.functional.interpolate(patterns + patterns.flip(3), (SIDE, SIDE), mode="bicubic")
+    mixed = torch.randn(count, 12, generator=own) @ (0.01 * torch.randn(12, 12, generator=own) + 0.03 * torch.eye(12))
+    mixed = mixed * torch.linspace(1 - seed / 2, (1 + seed) / 2, 12)
+    return mean + 0.7 * torch.einsum("nk,kchw->nchw", mixed, patterns)
+
+
+@pytest.fixture(scope="module")
+def transport() -> Transport:
+    return fit_transport(domain(0), domain(1, mean=0.2), load_trunk())
+
+
+def test_a_moved_domain_has_the_mean_and_the_covariance_of_the_target(transport: Transport) -> None:
+    moved, target = transport(domain(0)).flatten(1), domain(1, mean=0.2).flatten(1)
+    assert torch.allclose(moved.mean(0), target.mean(0), atol=0.01)
+    found, wanted = (torch.cov(x.double().T) for x in (moved, target))
+    assert (found - wanted).norm() < 0.1 * wanted.norm()
+    assert (torch.cov(domain(0).flatten(1).double().T) - wanted).norm() > wanted.norm()
+
+
+def test_it_is_the_transport_that_moves_pictures_least(transport: Transport) -> None:
+    """A map between Gaussians is optimal where it is a convex function's gradient: symmetric and positive."""
+    matrix = transport.get_buffer("matrix")
+    used = matrix[: int(matrix.any(1).sum()), : int(matrix.any(1).sum())]
+    assert torch.allclose(used, used.T, atol=1e-4) and float(torch.linalg.eigvalsh(used.double()).min()) > 0
+
+
+def test_a_domain_is_not_moved_onto_itself() -> None:
+    x = domain(0)
+    assert torch.allclose(fit_transport(x, x, load_trunk())(x[:8]), x[:8], atol=0.01)
+
+
+def test_of_few_pictures_few_directions_are_moved() -> None:
+    for count in (1, 3, 20):
+        transport = fit_transport(domain(0, count), domain(1, count), load_trunk())
+        assert transport(domain(0, 2)).isfinite().all()
+        assert int(transport.get_buffer("basis").flatten(1).any(1).sum()) == max(1, count // 4)
+
+
+def test_any_shape_is_moved_as_its_squeezed_copy(transport: Transport) -> None:
+    x = domain(0, 2)
+    wide = torch.nn.functional.interpolate(x, (SIDE, 2 * SIDE), mode="nearest")
+    assert torch.allclose(torch.nn.functional.avg_pool2d(transport(wide), (1, 2)), transport(x), atol=0.02)
+    assert torch.allclose(transport(x)[:1], transport(x[:1]), atol=1e-3)
+
+
+def test_a_chain_goes_its_way_straight_and_as_far_as_its_strength(transport: Transport) -> None:
+    start = domain(0, 2)
+    whole = Schedule((Level(SIDE, steps=0),), transport=1.0)
+
+    def chain(schedule: Schedule) -> list[ChainState]:
+        return list(sample(lambda _: lambda x: x.sum((1, 2, 3)), schedule, start, [start], transport=transport))
+
+    states = chain(whole)
+    assert [state.index for state in states] == list(range(TRANSPORT_STEPS)) and len(states) == whole.steps
+    assert torch.allclose(states[-1].x, transport(start)) and torch.allclose(states[0].energy, start.sum((1, 2, 3)))
+    assert torch.allclose(states[3].x, (start + states[-1].x) / 2)
+    assert torch.allclose(chain(whole.scaled(0.5))[-1].x, states[3].x) and whole.scaled(2.0).transport == 1.0
+    assert not chain(whole.scaled(0.0))
+
+
+def test_steps_count_on_after_the_transport(transport: Transport) -> None:
+    start = domain(0, 1)
+    schedule = Schedule((Level(SIDE, steps=2), Level(2 * SIDE, steps=1)), transport=1.0)
+    sources = [start, torch.nn.functional.interpolate(start, scale_factor=2)]
+    states = list(sample(lambda _: lambda x: x.square().sum((1, 2, 3)), schedule, start, sources, transport=transport))
+    assert [state.index for state in states] == [*range(TRANSPORT_STEPS + 2), 0]
+
+
+def test_it_travels_in_the_models_file(model_files: dict[str, Path], tmp_path: Path) -> None:
+    model = Model.load(model_files["votes"])
+    assert model.transport is not None and model.config.transport
+    same = Model.from_bytes(model.to_bytes()).transport
+    assert same is not None
+    for name, value in model.transport.state_dict().items():
+        assert torch.equal(same.state_dict()[name], value)
+    replace(model, transport=None).save(tmp_path / "without.safetensors")
+    assert Model.load(tmp_path / "without.safetensors").transport is None
+    assert not Model.load(model_files["generator"]).config.transport
