@@ -11,6 +11,7 @@ from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is; threads that spin take shared cores away
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # and those of small pictures wait longer than they work
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 try:

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from translate.pipeline import Translator
     from translate.tasks.pixels import Restored
 
+SMALL = 256  # px of a working copy
+
 app = typer.Typer(
     cls=OneSentenceGroup,
     help="Translate pictures from one domain to another by a chain that descends a learned energy.",
@@ -106,6 +108,9 @@ def translate(
     The same call again replaces its own results. A file that cf-translate did not make is replaced only if you name it.
     """
     sheets = [path for path in (strip, saliency) if path is not None]
+    if size is None or size <= SMALL:
+        # Read when torch comes. At this size a second thread waits longer than it works; batches have one as well.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     with user_errors():
         from translate.folders.naming import Output
         from translate.folders.pipes import check_pipes, piped
