@@ -40,7 +40,7 @@ Energy: TypeAlias = PixelEnergy | PerceptualEnergy | StatisticsEnergy
 
 PROBE, DENSITY, TRANSPORT = "probe.", "density.", "transport."  # what the names of their tensors begin with
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
-MAX_BYTES = 64 * 2**20  # the presets' models take one or two
+MAX_BYTES = 64 * 2**20  # the presets' models take one to three
 _FINEST, _MAX_WIDTH = 1024, 256  # what a file may ask for: pixels, and channels
 
 
