@@ -48,9 +48,9 @@ class ModelConfig:
     means that the model makes or restores pictures and translates none. upsampling: how the change reaches the photo.
     trunk: the digest of the trunk that the energy reads; empty for energies that read none. probe, density, transport:
     whether a domain probe, a density that chains start from, and an optimal transport that they begin with, stand in
-    the file. trained: notes for people, such as iterations
-    and seconds. calibration: what was measured on pictures of the domain for restoring pictures and judging how unusual
-    they are, as translate/tasks/calibration.py writes it; empty before.
+    the file. trained: notes for people, such as iterations and seconds. calibration: what was measured on pictures of
+    the domain for restoring pictures and judging how unusual they are, as translate/tasks/calibration.py writes it;
+    empty before.
     """
 
     energy: EnergyConfig

@@ -16,6 +16,7 @@ AS_IT_IS = 0.45  # a square photo whose frame lies no farther off, and is no sma
 TOO_CLOSE = 0.12  # unless the frame is larger by e^0.12: then it lacks what training pictures show around the thing
 MARGIN = 1.1  # around a frame within the photo, for what stands out from it, such as ears
 SMALLEST, LARGEST = 0.25, 1.4  # side of a window, of the photo's short side
+BAND = 256  # rows that are blended at a time
 FADE = 0.06  # share of the window over which the change fades at an edge within the photo
 
 
@@ -34,22 +35,21 @@ class Window:
         left, top, side = self._pixels(picture.shape[1])
         bottom, right = top + side - picture.shape[0], left + side - picture.shape[1]
         pads = ((max(0, -top), max(0, bottom)), (max(0, -left), max(0, right)), (0, 0))
-        inside = picture[max(0, top) : top + side, max(0, left) : left + side]
+        inside = picture[_within(top, side, picture.shape[0]), _within(left, side, picture.shape[1])]
         return np.pad(inside, pads, mode="symmetric") if any(map(any, pads)) else inside
 
     def put(self, picture: NDArray[np.uint8], part: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A copy of the picture with a changed part; the change fades towards edges of the window in the photo."""
         left, top, side = self._pixels(picture.shape[1])
-        down = _fading(top, side, picture.shape[0])
-        across = _fading(left, side, picture.shape[1])
-        rows, columns = slice(max(0, top), top + len(down)), slice(max(0, left), left + len(across))
-        rows = slice(rows.start, min(picture.shape[0], top + side))
-        columns = slice(columns.start, min(picture.shape[1], left + side))
-        share = np.minimum.outer(down, across)[..., None]
+        rows, columns = _within(top, side, picture.shape[0]), _within(left, side, picture.shape[1])
+        down, across = _fading(top, side, picture.shape[0]), _fading(left, side, picture.shape[1])
         result = picture.copy()
-        before = picture[rows, columns]
-        after = part[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-        result[rows, columns] = np.rint(before + share * (after.astype(np.float32) - before)).astype(np.uint8)
+        for first in range(rows.start, rows.stop, BAND):  # the floats of 24 megapixels would take .4 GB
+            band = slice(first, min(first + BAND, rows.stop))
+            share = np.minimum.outer(down[band.start - rows.start : band.stop - rows.start], across)[..., None]
+            before = picture[band, columns]
+            after = part[band.start - top : band.stop - top, columns.start - left : columns.stop - left]
+            result[band, columns] = np.rint(before + share * (after.astype(np.float32) - before)).astype(np.uint8)
         return result
 
     def spread(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -57,8 +57,7 @@ class Window:
         scale = len(found) / self.side
         whole = np.zeros((max(1, round(self.height * scale)), max(1, round(self.width * scale))), np.float32)
         left, top = round(self.left * scale), round(self.top * scale)
-        rows = slice(max(0, top), min(len(whole), top + len(found)))
-        columns = slice(max(0, left), min(whole.shape[1], left + len(found)))
+        rows, columns = _within(top, len(found), len(whole)), _within(left, len(found), whole.shape[1])
         whole[rows, columns] = found[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
         return whole
 
@@ -88,9 +87,15 @@ def find_window(framing: Framing, rgb: Image.Image) -> Window | None:
     return Window(x - half, y - half, 2 * half, *rgb.size)
 
 
+def _within(start: int, side: int, length: int) -> slice:
+    """What of one axis of the window lies in the photo."""
+    return slice(max(0, start), min(length, start + side))
+
+
 def _fading(start: int, side: int, length: int) -> NDArray[np.float32]:
     """Of each pixel of one axis of the window that lies in the photo: 1, but near edges that lie in the photo."""
-    places = np.arange(max(0, start), min(length, start + side)) - start + 0.5
+    inside = _within(start, side, length)
+    places = np.arange(inside.start, inside.stop) - start + 0.5
     share = np.ones(len(places), np.float32)
     if start > 0:
         share = np.minimum(share, places / (FADE * side))
