@@ -1,12 +1,15 @@
-"""Where chains between two kinds of aligned things begin: optimal transport between their Gaussians, at a few pixels.
+"""Where chains between two kinds of aligned things begin: optimal transport between them, at a few pixels.
 
 For Gaussians N(m, A) and N(n, B) the transport that moves pictures least is known in closed form (Olkin & Pukelsheim,
 1982; Peyre & Cuturi, "Computational Optimal Transport", 2019, remark 2.31):
 
     T(x) = n + A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2 (x - m).
 
-It keeps pose, colours and ground and turns one mean face into the other; what a Gaussian cannot know, the chain learns.
-The way there is a straight line (McCann's displacement interpolation, 1997), so that each part of it is a picture too.
+It keeps pose, colours and ground and turns one mean face into the other. What it makes of a turned head or of odd marks
+is a picture that the Gaussian allows and the domain does not: one eye, or three. So its large colours and light stay,
+and its shapes become what the target's pictures like it have in common, by kernel regression (Nadaraya, 1964; Watson,
+1964). The way there is a straight line (McCann's displacement interpolation, 1997), so that each part of it is a
+picture too.
 """
 
 from __future__ import annotations
@@ -24,6 +27,11 @@ SIDE = 32  # pixels
 DIRECTIONS = 128  # principal components of both domains together
 _PER_DIRECTION = 8  # pictures, mirror images included, that an axis of a covariance is estimated from, at least
 _FLOOR = 0.01  # added to the variance along a direction, summed over pixels: where neither has any, T is 1
+EXAMPLES = 1024  # pictures of the target and their mirror images, at most, that shapes are made from
+KEPT = 8  # axes of the target along which pictures vary most, in colour and light, that the Gaussian alone decides
+NEIGHBORS = 8  # the kernel is as wide as the distance to the neighbour of this rank
+WIDTH = 0.15  # times that, in squares
+LENGTH = 0.8  # of the shapes, in that of the Gaussian's: an average is flatter than what it is of
 LIKENESS = 8.0  # power, see detail.kept: at these few pixels half of a face is alike for both
 
 
@@ -31,7 +39,9 @@ class Transport(nn.Module):
     """The map, as buffers, and what finds the frame in a photo that it holds for; `fit_transport` makes one.
 
     source_mean, target_mean: (3, SIDE, SIDE). basis: the directions, (DIRECTIONS, 3, SIDE, SIDE), orthonormal; zeros
-    where there are fewer. matrix: T in these.
+    where there are fewer. matrix: T in these. axes: of the target, (DIRECTIONS, DIRECTIONS), columns by falling
+    variance. deviations: along these, (DIRECTIONS,); zeros where there are fewer. examples: pictures of the target in
+    axes, (EXAMPLES, DIRECTIONS); zeros where there are fewer.
     """
 
     def __init__(self, trunk: Trunk) -> None:
@@ -41,6 +51,9 @@ class Transport(nn.Module):
         self.register_buffer("target_mean", torch.zeros(3, SIDE, SIDE))
         self.register_buffer("basis", torch.zeros(DIRECTIONS, 3, SIDE, SIDE))
         self.register_buffer("matrix", torch.zeros(DIRECTIONS, DIRECTIONS))
+        self.register_buffer("axes", torch.zeros(DIRECTIONS, DIRECTIONS))
+        self.register_buffer("deviations", torch.zeros(DIRECTIONS))
+        self.register_buffer("examples", torch.zeros(EXAMPLES, DIRECTIONS))
 
     def on(self, device: torch.device) -> Transport:
         """A copy on a device."""
@@ -49,20 +62,48 @@ class Transport(nn.Module):
         return moved
 
     @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, typical: bool = True) -> Tensor:
         """Source pictures (B, 3, h, w) in [-1, 1] -> where their chains begin, the same shape and range.
 
+        typical: with the shapes that the target's pictures have in common; otherwise the Gaussians' transport alone.
         Pictures of another shape are moved by what moves their squeezed copy. What the directions do not hold of a
         picture stays where both are alike.
         """
         square = F.interpolate(x, (SIDE, SIDE), mode="area")
         basis = self.get_buffer("basis").flatten(1)
-        coordinates = (square - self.get_buffer("source_mean")).flatten(1) @ basis.T
-        known = self.get_buffer("source_mean") + (coordinates @ basis).view_as(square)
-        moved = self.get_buffer("target_mean") + (coordinates @ self.get_buffer("matrix").T @ basis).view_as(square)
-        moved = moved + kept(square, moved, LIKENESS) * (square - known)
+        known = (square - self.get_buffer("source_mean")).flatten(1) @ basis.T @ basis
+        rest = square - self.get_buffer("source_mean") - known.view_as(square)
+        coordinates = self.coordinates(square)
+        moved = self.pictures(self.typical(coordinates) if typical else coordinates)
+        moved = moved + kept(square, moved, LIKENESS) * rest
         change = F.interpolate(moved - square, x.shape[-2:], mode="bilinear", align_corners=False)
         return (x + change).clamp(-1, 1)
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        """Source pictures (B, 3, SIDE, SIDE) -> where the Gaussians' transport takes them, in axes: (B, DIRECTIONS)."""
+        centred = (x - self.get_buffer("source_mean")).flatten(1)
+        return centred @ self.get_buffer("basis").flatten(1).T @ self.get_buffer("matrix").T @ self.get_buffer("axes")
+
+    def typical(self, coordinates: Tensor) -> Tensor:
+        """The same colours, with the shapes that the target's pictures like these have in common: (B, DIRECTIONS)."""
+        deviations, examples = self.get_buffer("deviations"), self.get_buffer("examples")
+        examples = examples[examples.any(1)]
+        if not len(examples):
+            return coordinates
+        scale = torch.where(deviations > 0, 1 / deviations.clamp(min=1e-6), 0)
+        # Pair by pair: by matrix products, a distance would depend on what else is in the batch.
+        mode = "donot_use_mm_for_euclid_dist"
+        far = torch.cdist(coordinates * scale, examples * scale, compute_mode=mode).square()
+        rank = min(NEIGHBORS, len(examples))
+        width = WIDTH * far.kthvalue(rank, dim=1, keepdim=True).values.clamp(min=1e-6)
+        shapes, own = (torch.softmax(-far / width, 1) @ examples)[:, KEPT:], coordinates[:, KEPT:]
+        length = LENGTH * own.norm(dim=1, keepdim=True) / shapes.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        return torch.cat([coordinates[:, :KEPT], length * shapes], 1)
+
+    def pictures(self, coordinates: Tensor) -> Tensor:
+        """In axes -> pictures of the target (B, 3, SIDE, SIDE)."""
+        x = coordinates @ self.get_buffer("axes").T @ self.get_buffer("basis").flatten(1)
+        return self.get_buffer("target_mean") + x.view(-1, 3, SIDE, SIDE)
 
 
 @torch.no_grad()
@@ -80,7 +121,7 @@ def fit_transport(source: Tensor, target: Tensor, trunk: Trunk, seed: int = 0) -
     both = torch.cat([x / len(x) ** 0.5 for x in centred])
     directions = max(1, min(DIRECTIONS, *(len(x) // _PER_DIRECTION for x in rows)))
     basis = torch.linalg.svd(both, full_matrices=False).Vh[:directions]
-    coordinates = ((x @ basis.T).double() for x in centred)
+    coordinates = [(x @ basis.T).double() for x in centred]
     a, b = (x.T @ x / len(x) + _FLOOR * torch.eye(directions) for x in coordinates)
     root, inverse = _power(a, 0.5), _power(a, -0.5)
     matrix = inverse @ _power(root @ b @ root, 0.5) @ inverse
@@ -90,6 +131,12 @@ def fit_transport(source: Tensor, target: Tensor, trunk: Trunk, seed: int = 0) -
     transport.get_buffer("target_mean").copy_(means[1].view(3, SIDE, SIDE))
     transport.get_buffer("basis")[:directions] = basis.view(directions, 3, SIDE, SIDE)
     transport.get_buffer("matrix")[:directions, :directions] = matrix
+    variances, axes = (part.flip(-1) for part in torch.linalg.eigh(b))
+    examples = coordinates[1] @ axes
+    examples = examples[:: -(-len(examples) // EXAMPLES)]
+    transport.get_buffer("axes")[:directions, :directions] = axes
+    transport.get_buffer("deviations")[:directions] = variances.sqrt()
+    transport.get_buffer("examples")[: len(examples), :directions] = examples
     return transport
 
 

@@ -13,7 +13,7 @@ from models.model import Model
 from models.sampling import ChainState, sample
 from models.schedule import TRANSPORT_STEPS, Level, Schedule
 from models.terms.trunk import load_trunk
-from models.transport import SIDE, Transport, fit_transport
+from models.transport import KEPT, LENGTH, SIDE, Transport, fit_transport
 
 
 def domain(seed: int, count: int = 400, mean: float = 0.0) -> Tensor:
@@ -31,8 +31,13 @@ def transport() -> Transport:
     return fit_transport(domain(0), domain(1, mean=0.2), load_trunk())
 
 
+def gaussian(transport: Transport, x: Tensor) -> Tensor:
+    """Where the Gaussians' transport alone leads."""
+    return transport.pictures(transport.coordinates(x))
+
+
 def test_a_moved_domain_has_the_mean_and_the_covariance_of_the_target(transport: Transport) -> None:
-    moved, target = transport(domain(0)).flatten(1), domain(1, mean=0.2).flatten(1)
+    moved, target = gaussian(transport, domain(0)).flatten(1), domain(1, mean=0.2).flatten(1)
     assert torch.allclose(moved.mean(0), target.mean(0), atol=0.01)
     found, wanted = (torch.cov(x.double().T) for x in (moved, target))
     assert (found - wanted).norm() < 0.1 * wanted.norm()
@@ -48,13 +53,38 @@ def test_it_is_the_transport_that_moves_pictures_least(transport: Transport) -> 
 
 def test_a_domain_is_not_moved_onto_itself() -> None:
     x = domain(0)
-    assert torch.allclose(fit_transport(x, x, load_trunk())(x[:8]), x[:8], atol=0.01)
+    assert torch.allclose(gaussian(fit_transport(x, x, load_trunk()), x[:8]), x[:8], atol=0.01)
+
+
+def test_large_colours_stay_and_shapes_are_what_the_targets_have_in_common(transport: Transport) -> None:
+    moved = transport.coordinates(domain(0, 16))
+    typical = transport.typical(moved)
+    assert torch.equal(typical[:, :KEPT], moved[:, :KEPT])
+    lengths = typical[:, KEPT:].norm(dim=1) / moved[:, KEPT:].norm(dim=1)
+    assert torch.allclose(lengths, torch.full_like(lengths, LENGTH), atol=1e-3)
+    assert torch.allclose(typical[:1], transport.typical(moved[:1]), atol=1e-5)
+    x = domain(0, 16)
+    assert torch.allclose(transport(x, typical=False), gaussian(transport, x).clamp(-1, 1), atol=0.02)
+    assert torch.allclose(transport(x), transport.pictures(typical).clamp(-1, 1), atol=0.02)
+
+
+def test_two_kinds_of_targets_are_not_mixed() -> None:
+    """A picture like one of two kinds takes the shapes of that kind, which the mean of both has not."""
+    x = domain(0)
+    shape = 0.5 * torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(5))
+    kinds = torch.cat([x + shape, x - shape])
+    transport = fit_transport(kinds, kinds, load_trunk())
+    moved = transport.coordinates(0.9 * shape[None] + domain(0, 1))
+    apart = transport.coordinates(shape[None])[0] - transport.coordinates(-shape[None])[0]
+    assert float(transport.typical(moved)[0] @ apart) > 0.5 * float(moved[0] @ apart) > 0
 
 
 def test_of_few_pictures_few_directions_are_moved() -> None:
     for count in (1, 3, 20):
         transport = fit_transport(domain(0, count), domain(1, count), load_trunk())
-        assert transport(domain(0, 2)).isfinite().all()
+        x = domain(0, 2)
+        assert torch.allclose(transport.typical(transport.coordinates(x)), transport.coordinates(x))
+        assert transport(x).isfinite().all()
         assert int(transport.get_buffer("basis").flatten(1).any(1).sum()) == max(1, count // 4)
 
 

@@ -72,7 +72,8 @@ class Batches:
         else:
             reference = share(self._noisy(self.source.batch(count, finest)))
             sources = pyramid(reference, self.schedule(position.level))
-            start = sources[0] if self.transport is None else self.transport(sources[0])
+            # From the Gaussians' own faces, one-eyed and three-eyed too, an energy learns what a face must have.
+            start = sources[0] if self.transport is None else self.transport(sources[0], typical=False)
         self._measure(position, energy_at, sources and [start, *sources[1:]], noise)
         schedule = replace(self.schedule(position.level).scaled(length), white_point=config.white_point)
         starts = sources or [start] * len(schedule.levels)
