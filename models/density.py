@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.energy import pooled
+from models.thinning import thinned
 
 SIDE = 32  # pixels
 DIRECTIONS = 128  # principal components; of 696 cats' faces they hold 93 % of the variance
@@ -98,7 +99,7 @@ def fit_density(pictures: Tensor, seed: int = 0) -> Density:
 
     Raises ValueError where there are fewer than MIN_PICTURES.
     """
-    pictures = pictures[:: max(1, -(-len(pictures) // MAX_PICTURES))]
+    pictures = thinned(pictures, MAX_PICTURES)
     if len(pictures) < MIN_PICTURES:
         raise ValueError(f"to make pictures takes at least {MIN_PICTURES} of them to learn from, not {len(pictures)}")
     small = pooled(pictures, pictures.shape[-1] // SIDE)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.terms.trunk import SHAPES, OnTrunk, Trunk
+from models.thinning import thinned
 
 SIDE = 128  # pixels of what the trunk looks at
 TAP, GRID = 10, 4  # features of this block, averaged in GRID x GRID parts
@@ -49,7 +50,7 @@ class Framing(OnTrunk):
 @torch.no_grad()
 def fit_framing(pictures: Tensor, trunk: Trunk, seed: int = 0) -> Framing:
     """From pictures (N, 3, S, S) in [-1, 1] that are framed alike, and their mirror images."""
-    pictures = pictures[:: max(1, -(-len(pictures) // MAX_PICTURES))]
+    pictures = thinned(pictures, MAX_PICTURES)
     generator = torch.Generator().manual_seed(seed)
     framing = Framing(trunk).to(pictures.device)
     features, offsets = [], []

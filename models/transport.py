@@ -22,6 +22,7 @@ from models.detail import kept
 from models.energy import pooled
 from models.framing import Framing, fit_framing
 from models.terms.trunk import Trunk, load_trunk
+from models.thinning import thinned
 
 SIDE = 32  # pixels
 DIRECTIONS = 128  # principal components of both domains together
@@ -132,8 +133,7 @@ def fit_transport(source: Tensor, target: Tensor, trunk: Trunk, seed: int = 0) -
     transport.get_buffer("basis")[:directions] = basis.view(directions, 3, SIDE, SIDE)
     transport.get_buffer("matrix")[:directions, :directions] = matrix
     variances, axes = (part.flip(-1) for part in torch.linalg.eigh(b))
-    examples = coordinates[1] @ axes
-    examples = examples[:: -(-len(examples) // EXAMPLES)]
+    examples = thinned(coordinates[1] @ axes, EXAMPLES)
     transport.get_buffer("axes")[:directions, :directions] = axes
     transport.get_buffer("deviations")[:directions] = variances.sqrt()
     transport.get_buffer("examples")[: len(examples), :directions] = examples

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms import v2
 
+from models.thinning import thinned
+
 MIN_CROP_AREA = 0.8  # smallest share of the picture's area that a random crop keeps
 
 
@@ -48,7 +50,7 @@ class ImageArray:
 
     def thinned(self, count: int) -> ImageArray:
         """At most `count` pictures, at even distances."""
-        return ImageArray(self._pictures[:: max(1, -(-len(self) // count))])
+        return ImageArray(thinned(self._pictures, count))
 
     def whole(self, size: int, count: int = 64) -> Iterator[Tensor]:
         """All pictures, whole, in batches of `count`: (count, 3, size, size) in [-1, 1]."""
