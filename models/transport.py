@@ -72,8 +72,8 @@ class Transport(nn.Module):
         """
         square = F.interpolate(x, (SIDE, SIDE), mode="area")
         basis = self.get_buffer("basis").flatten(1)
-        known = (square - self.get_buffer("source_mean")).flatten(1) @ basis.T @ basis
-        rest = square - self.get_buffer("source_mean") - known.view_as(square)
+        centred = (square - self.get_buffer("source_mean")).flatten(1)
+        rest = (centred - centred @ basis.T @ basis).view_as(square)
         coordinates = self.coordinates(square)
         moved = self.pictures(self.typical(coordinates) if typical else coordinates)
         moved = moved + kept(square, moved, LIKENESS) * rest
@@ -91,7 +91,7 @@ class Transport(nn.Module):
         examples = examples[examples.any(1)]
         if not len(examples):
             return coordinates
-        scale = torch.where(deviations > 0, 1 / deviations.clamp(min=1e-6), 0)
+        scale = torch.where(deviations > 0, 1 / deviations, 0)
         # Pair by pair: by matrix products, a distance would depend on what else is in the batch.
         mode = "donot_use_mm_for_euclid_dist"
         far = torch.cdist(coordinates * scale, examples * scale, compute_mode=mode).square()
