@@ -28,6 +28,7 @@ from PIL import Image
 from models.memory import keep_freed_memory
 from models.model import Model
 from models.terms.perceptual import PerceptualEnergy
+from models.terms.textured import TexturedEnergy
 from models.train.curriculum import Curriculum, Phase, TrainingConfig
 from models.train.data import ImageArray
 from models.train.presets import things
@@ -148,6 +149,7 @@ def train_one(o: argparse.Namespace) -> None:
     trainer = Trainer(o.out, config, target, source, names=direction.names, device=device)
     if o.start:
         energy = Model.load(o.start).to(torch.device(device)).energy
+        energy = energy.things if isinstance(energy, TexturedEnergy) else energy
         assert isinstance(energy, PerceptualEnergy)
         trainer.start_from(energy)
 

@@ -11,10 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 from models.schedule import MAX_STRENGTH, Schedule
 from models.terms.pixels import PixelConfig
 from models.terms.statistics import StatisticsConfig
+from models.terms.textured import TexturedConfig
 from models.terms.votes import VotesConfig
 
 FORMAT = 2
-EnergyConfig = PixelConfig | VotesConfig | StatisticsConfig
+EnergyConfig = PixelConfig | VotesConfig | StatisticsConfig | TexturedConfig
 MAX_WORDS = 100  # letters of a domain's name that are kept
 
 

@@ -12,15 +12,18 @@ WINDOW = 7  # pixels of the coarse level within which two pictures are compared
 EVEN = 0.002  # variance, on the [-1, 1] scale, below which a window counts as even, and as alike
 
 
-def carried(reached: Tensor, source: Tensor, finer: Tensor, power: float) -> Tensor:
+def carried(reached: Tensor, source: Tensor, finer: Tensor, power: float, missing: Tensor | None = None) -> Tensor:
     """What a coarse level has reached, with the source's finer detail where it still fits: (B, 3, 2h, 2w) in [-1, 1].
 
     reached, source: (B, 3, h, w). finer: the source at the next level. power: see `kept`. Where the picture has become
     another one, the whiskers of the cat that it was would lie over it like a second exposure; there the next level
-    draws its own. Without a change the result is `finer`.
+    draws its own, or begins with what is `missing`, (B, 1, 2h, 2w). Without a change the result is `finer`.
     """
-    detail = finer - enlarged(source)
-    return (enlarged(reached) + enlarged(kept(source, reached, power)) * detail).clamp(-1, 1)
+    share = enlarged(kept(source, reached, power))
+    detail = share * (finer - enlarged(source))
+    if missing is not None:
+        detail = detail + (1 - share) * missing
+    return (enlarged(reached) + detail).clamp(-1, 1)
 
 
 def kept(source: Tensor, reached: Tensor, power: float) -> Tensor:

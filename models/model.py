@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
-from torch import Tensor, nn
+from torch import Tensor
 
 from models import config as configs
 from models.atomic import write_whole
@@ -33,10 +33,11 @@ from models.names import FILE_NAME
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
 from models.terms.statistics import StatisticsConfig, StatisticsEnergy
-from models.terms.trunk import load_trunk
+from models.terms.textured import TexturedConfig, TexturedEnergy
+from models.terms.trunk import Trunk, load_trunk
 from models.transport import Transport
 
-Energy: TypeAlias = PixelEnergy | PerceptualEnergy | StatisticsEnergy
+Energy: TypeAlias = PixelEnergy | PerceptualEnergy | StatisticsEnergy | TexturedEnergy
 
 PROBE, DENSITY, TRANSPORT = "probe.", "density.", "transport."  # what the names of their tensors begin with
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
@@ -95,8 +96,9 @@ class Model:
             if finest not in known:
                 raise ValueError(f"the finest level is one of {', '.join(map(str, known))} px, not {finest}")
             shape, schedule = config.energy.up_to(finest), config.schedule.up_to(finest)
+            weights = (energy.things if isinstance(energy, TexturedEnergy) else energy).state_dict()
             energy = build(shape, self.device)
-            energy.load_state_dict({name: self.energy.state_dict()[name] for name in energy.state_dict()})
+            energy.load_state_dict({name: weights[name] for name in energy.state_dict()})
             energy = energy.eval().requires_grad_(False)
             config = replace(config, energy=shape, schedule=schedule, calibration={})
         levels = config.schedule.levels
@@ -203,15 +205,21 @@ class Model:
 
 def build(config: EnergyConfig, device: torch.device | str = "cpu") -> Energy:
     """An energy of this shape with random weights, on a device; its trunk is the shipped one. Raises BadModel."""
-    energy: Energy
-    if isinstance(config, PixelConfig):
-        energy = PixelEnergy(config)
-    elif isinstance(config, StatisticsConfig):
-        energy = StatisticsEnergy(config, load_trunk(device=torch.device(device)))
-    else:
-        energy = PerceptualEnergy(config, load_trunk(device=torch.device(device)))
+    energy = _energy(config, None if isinstance(config, PixelConfig) else load_trunk(device=torch.device(device)))
     # channels_last makes narrow layers of fine levels up to twice as fast.
     return energy.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _energy(config: EnergyConfig, trunk: Trunk | None) -> Energy:
+    """An energy of this shape; without a trunk it can be looked at, but not asked."""
+    if isinstance(config, PixelConfig):
+        return PixelEnergy(config)
+    if isinstance(config, StatisticsConfig):
+        return StatisticsEnergy(config, trunk)  # type: ignore[arg-type]
+    if isinstance(config, TexturedConfig):
+        things, texture = PerceptualEnergy(config.things, trunk), StatisticsEnergy(config.texture, trunk)  # type: ignore[arg-type]
+        return TexturedEnergy(things, texture)
+    return PerceptualEnergy(config, trunk)  # type: ignore[arg-type]
 
 
 def load_config(path: Path) -> ModelConfig:
@@ -255,14 +263,7 @@ def _stored(value: Tensor, half: bool) -> Tensor:
 def _skeleton(config: ModelConfig) -> dict[str, Tensor]:
     """All tensors of a model file, on the meta device: no memory is taken, no random number is drawn."""
     with torch.device("meta"):
-        energy: nn.Module
-        if isinstance(config.energy, PixelConfig):
-            energy = PixelEnergy(config.energy)
-        elif isinstance(config.energy, StatisticsConfig):
-            energy = StatisticsEnergy(config.energy, None)  # type: ignore[arg-type]
-        else:
-            energy = PerceptualEnergy(config.energy, None)  # type: ignore[arg-type]
-        parts = dict(energy.state_dict())
+        parts = dict(_energy(config.energy, None).state_dict())
         if config.probe:
             parts |= {PROBE + name: value for name, value in DomainProbe(None).state_dict().items()}  # type: ignore[arg-type]
         if config.density:

@@ -82,8 +82,9 @@ def sample(
     energy_at: resolution -> energy. start: pictures at the coarsest resolution, (B, 3, h, w) in [-1, 1]. sources: the
     source pictures at each level's resolution: what a level has reached is carried up with their finer detail, see
     detail.carried. Without sources the pictures alone are carried up. transport: what moves the start, as far as the
-    schedule says, before the first level's own steps. hooks: called after every step. noise: draws for smoothing and
-    temperature. generator: of the shifts; torch's global one by default. Keeps no graph; `start` is not changed.
+    schedule says, before the first level's own steps, and has the detail that the second one begins with. hooks: called
+    after every step. noise: draws for smoothing and temperature. generator: of the shifts; torch's global one by
+    default. Keeps no graph; `start` is not changed.
     """
     x, before = start, 0
     if transport is not None and schedule.transport:
@@ -93,7 +94,11 @@ def sample(
     for number, level in enumerate(schedule.levels):
         if number:
             before = 0
-            x = enlarged(x) if sources is None else carried(x, sources[number - 1], sources[number], schedule.likeness)
+            missing = None if number > 1 or transport is None or not schedule.transport else transport.detail(x)
+            if sources is None:
+                x = enlarged(x)
+            else:
+                x = carried(x, sources[number - 1], sources[number], schedule.likeness, missing)
         energy, momentum = energy_at(level.resolution), Momentum(level)
         smooth = None
         if sources is not None and level.guide and level.steps:

@@ -9,7 +9,7 @@ It keeps pose, colours and ground and turns one mean face into the other. What i
 is a picture that the Gaussian allows and the domain does not: one eye, or three. So its large colours and light stay,
 and its shapes become what the target's pictures like it have in common, by kernel regression (Nadaraya, 1964; Watson,
 1964). The way there is a straight line (McCann's displacement interpolation, 1997), so that each part of it is a
-picture too.
+picture too. What is finer than SIDE px comes later, at the next level: see example_detail.py.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from models.detail import kept
 from models.energy import pooled
+from models.example_detail import ExampleDetail
 from models.framing import Framing, fit_framing
 from models.terms.trunk import Trunk, load_trunk
 from models.thinning import thinned
@@ -32,27 +33,26 @@ EXAMPLES = 1024  # pictures of the target and their mirror images, at most, that
 KEPT = 8  # axes of the target along which pictures vary most, in colour and light, that the Gaussian alone decides
 NEIGHBORS = 8  # the kernel is as wide as the distance to the neighbour of this rank
 WIDTH = 0.15  # times that, in squares
-LENGTH = 0.8  # of the shapes, in that of the Gaussian's: an average is flatter than what it is of
 LIKENESS = 8.0  # power, see detail.kept: at these few pixels half of a face is alike for both
 
 
 class Transport(nn.Module):
     """The map, as buffers, and what finds the frame in a photo that it holds for; `fit_transport` makes one.
 
-    source_mean, target_mean: (3, SIDE, SIDE). basis: the directions, (DIRECTIONS, 3, SIDE, SIDE), orthonormal; zeros
-    where there are fewer. matrix: T in these. axes: of the target, (DIRECTIONS, DIRECTIONS), columns by falling
-    variance. deviations: along these, (DIRECTIONS,); zeros where there are fewer. examples: pictures of the target in
-    axes, (EXAMPLES, DIRECTIONS); zeros where there are fewer.
+    source_mean, target_mean: (3, SIDE, SIDE). basis: the directions, (DIRECTIONS, 3, SIDE, SIDE), orthonormal, along
+    the target's axes by falling variance. matrix: T in these. deviations: of the target along them, (DIRECTIONS,).
+    examples: pictures of the target in these, (EXAMPLES, DIRECTIONS). Zeros stand where there are fewer. detail: what
+    is finer.
     """
 
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
         self.framing = Framing(trunk)
+        self.detail = ExampleDetail()
         self.register_buffer("source_mean", torch.zeros(3, SIDE, SIDE))
         self.register_buffer("target_mean", torch.zeros(3, SIDE, SIDE))
         self.register_buffer("basis", torch.zeros(DIRECTIONS, 3, SIDE, SIDE))
         self.register_buffer("matrix", torch.zeros(DIRECTIONS, DIRECTIONS))
-        self.register_buffer("axes", torch.zeros(DIRECTIONS, DIRECTIONS))
         self.register_buffer("deviations", torch.zeros(DIRECTIONS))
         self.register_buffer("examples", torch.zeros(EXAMPLES, DIRECTIONS))
 
@@ -81,9 +81,9 @@ class Transport(nn.Module):
         return (x + change).clamp(-1, 1)
 
     def coordinates(self, x: Tensor) -> Tensor:
-        """Source pictures (B, 3, SIDE, SIDE) -> where the Gaussians' transport takes them, in axes: (B, DIRECTIONS)."""
+        """Source pictures (B, 3, SIDE, SIDE) -> where the Gaussians' transport takes them: (B, DIRECTIONS)."""
         centred = (x - self.get_buffer("source_mean")).flatten(1)
-        return centred @ self.get_buffer("basis").flatten(1).T @ self.get_buffer("matrix").T @ self.get_buffer("axes")
+        return centred @ self.get_buffer("basis").flatten(1).T @ self.get_buffer("matrix").T
 
     def typical(self, coordinates: Tensor) -> Tensor:
         """The same colours, with the shapes that the target's pictures like these have in common: (B, DIRECTIONS)."""
@@ -98,12 +98,13 @@ class Transport(nn.Module):
         rank = min(NEIGHBORS, len(examples))
         width = WIDTH * far.kthvalue(rank, dim=1, keepdim=True).values.clamp(min=1e-6)
         shapes, own = (torch.softmax(-far / width, 1) @ examples)[:, KEPT:], coordinates[:, KEPT:]
-        length = LENGTH * own.norm(dim=1, keepdim=True) / shapes.norm(dim=1, keepdim=True).clamp(min=1e-6)
-        return torch.cat([coordinates[:, :KEPT], length * shapes], 1)
+        # An average is flatter than what it is of.
+        longer = own.norm(dim=1, keepdim=True) / shapes.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        return torch.cat([coordinates[:, :KEPT], longer * shapes], 1)
 
     def pictures(self, coordinates: Tensor) -> Tensor:
-        """In axes -> pictures of the target (B, 3, SIDE, SIDE)."""
-        x = coordinates @ self.get_buffer("axes").T @ self.get_buffer("basis").flatten(1)
+        """Coordinates (B, DIRECTIONS) -> pictures of the target (B, 3, SIDE, SIDE)."""
+        x = coordinates @ self.get_buffer("basis").flatten(1)
         return self.get_buffer("target_mean") + x.view(-1, 3, SIDE, SIDE)
 
 
@@ -122,20 +123,22 @@ def fit_transport(source: Tensor, target: Tensor, trunk: Trunk, seed: int = 0) -
     both = torch.cat([x / len(x) ** 0.5 for x in centred])
     directions = max(1, min(DIRECTIONS, *(len(x) // _PER_DIRECTION for x in rows)))
     basis = torch.linalg.svd(both, full_matrices=False).Vh[:directions]
+    # The directions are turned to the target's axes.
+    target_own = (centred[1] @ basis.T).double()
+    axes = torch.linalg.eigh(target_own.T @ target_own).eigenvectors.flip(1)
+    basis = (axes.T @ basis.double()).float()
     coordinates = [(x @ basis.T).double() for x in centred]
     a, b = (x.T @ x / len(x) + _FLOOR * torch.eye(directions) for x in coordinates)
     root, inverse = _power(a, 0.5), _power(a, -0.5)
-    matrix = inverse @ _power(root @ b @ root, 0.5) @ inverse
+    examples = thinned(coordinates[1], EXAMPLES)
     transport = Transport(trunk)
     transport.framing = fit_framing(source, trunk, seed)
+    transport.detail.fit(target)
     transport.get_buffer("source_mean").copy_(means[0].view(3, SIDE, SIDE))
     transport.get_buffer("target_mean").copy_(means[1].view(3, SIDE, SIDE))
     transport.get_buffer("basis")[:directions] = basis.view(directions, 3, SIDE, SIDE)
-    transport.get_buffer("matrix")[:directions, :directions] = matrix
-    variances, axes = (part.flip(-1) for part in torch.linalg.eigh(b))
-    examples = thinned(coordinates[1] @ axes, EXAMPLES)
-    transport.get_buffer("axes")[:directions, :directions] = axes
-    transport.get_buffer("deviations")[:directions] = variances.sqrt()
+    transport.get_buffer("matrix")[:directions, :directions] = inverse @ _power(root @ b @ root, 0.5) @ inverse
+    transport.get_buffer("deviations")[:directions] = b.diagonal().sqrt()
     transport.get_buffer("examples")[: len(examples), :directions] = examples
     return transport
 

@@ -17,12 +17,14 @@ from torch.nn import functional as F
 
 from models.config import ModelConfig, Upsampling
 from models.density import MIN_PICTURES, Density, fit_density
+from models.energy import pooled
 from models.gate import DomainProbe, blended, fit_probe
 from models.model import Model, build
 from models.schedule import Level, Schedule
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
 from models.terms.statistics import StatisticsConfig, StatisticsEnergy
+from models.terms.textured import TexturedConfig, TexturedEnergy
 from models.terms.trunk import load_trunk
 from models.terms.votes import VotesConfig
 from models.transport import Transport, fit_transport
@@ -36,7 +38,7 @@ QUIET = (
     "--disable-component-update",
     "--no-first-run",
 )
-TRANSLATING = ("pixels", "votes", "statistics")  # the kinds of models that translate
+TRANSLATING = ("pixels", "votes", "statistics", "textured")  # the kinds of models that translate
 RED, BLUE = (180, 40, 30), (30, 40, 180)
 PROBED = 40  # pictures of each domain that the probe is fitted to
 KINDS = (*TRANSLATING, "denoiser", "generator")
@@ -86,7 +88,7 @@ def pixels_model() -> Model:
 
 
 def votes_model() -> Model:
-    """Untrained heads on the trunk with all that a shipped model has: probe, gate, transport, smoothing, jitter..."""
+    """Untrained heads on the trunk with all that shipped models of fruit have: probe, gate, smoothing, jitter..."""
     torch.manual_seed(1)
     config = VotesConfig(resolutions=(32, 64), taps=(2, 4, 10), width=8, pixel_width=4)
     energy = build(config)
@@ -97,13 +99,33 @@ def votes_model() -> Model:
         Level(r, 2, step_size=1e4, step_rms=0.05, luma=((2, 1.0),), chroma=((4, 1.0),), smoothing=0.05, jitter=2)
         for r in config.resolutions
     )
-    schedule = Schedule(levels, white_point=1.05, gate=0.25, likeness=3.0, transport=1.0)
+    schedule = Schedule(levels, white_point=1.05, gate=0.25)
     made = ModelConfig(
         config, schedule, source="red things", target="blue things",
         upsampling=Upsampling(chroma=0.0, radius=5, epsilon=0.1), probe=True,
     )  # fmt: skip
-    probe = fit_probe([red], [blue], load_trunk())
-    transport = fit_transport(red, blue, load_trunk())
+    return _finished(energy, made, fit_probe([red], [blue], load_trunk()))
+
+
+def textured_model() -> Model:
+    """Untrained heads below a fitted texture, with all that shipped models of faces have: transport, likeness..."""
+    torch.manual_seed(4)
+    things = VotesConfig(resolutions=(32,), taps=(2, 10), width=8, pixel_width=4)
+    texture = StatisticsConfig(resolutions=(64,), taps=(0, 2), paintings=PROBED, window=0.33)
+    energy = build(TexturedConfig(things, texture))
+    assert isinstance(energy, TexturedEnergy)
+    red, blue = (_squares(color, 64, PROBED) for color in (RED, BLUE))
+    energy.things.measure([pooled(red[:4], 2), pooled(blue[:4], 2)])
+    energy.texture.fit([blue])
+    levels = (
+        Level(32, 2, step_size=1e4, step_rms=0.05, luma=((2, 1.0),), chroma=((4, 1.0),), smoothing=0.05, jitter=2),
+        Level(64, 2, step_rms=0.02, momentum=0.8, luma=((2, 1.0),), smoothing=0.05, jitter=2),
+    )
+    made = ModelConfig(
+        energy.config, Schedule(levels, gate=0.1, likeness=3.0, transport=1.0), source="red things",
+        target="blue things", upsampling=Upsampling(radius=5, epsilon=0.02), probe=True,
+    )  # fmt: skip
+    probe, transport = fit_probe([red], [blue], load_trunk()), fit_transport(red, blue, load_trunk())
     return _finished(energy, made, probe, transport=transport)
 
 
@@ -142,8 +164,8 @@ def generator_model() -> Model:
 
 
 _MAKERS: dict[str, Callable[[], Model]] = {
-    "pixels": pixels_model, "votes": votes_model, "statistics": statistics_model, "denoiser": denoiser_model,
-    "generator": generator_model,
+    "pixels": pixels_model, "votes": votes_model, "statistics": statistics_model, "textured": textured_model,
+    "denoiser": denoiser_model, "generator": generator_model,
 }  # fmt: skip
 
 

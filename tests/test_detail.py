@@ -133,6 +133,16 @@ def test_detail_of_what_is_no_longer_there_does_not_come_along() -> None:
     assert added.square().mean() < 0.05 * (finer - enlarged(coarse)).square().mean()
 
 
+def test_what_is_missing_there_takes_its_place() -> None:
+    finer = striped(True, 128) + 0.05 * torch.randn(1, 1, 128, 128, generator=torch.Generator().manual_seed(0))
+    coarse, reached = pooled(finer, 2), striped(False)
+    missing = 0.1 * torch.randn(1, 1, 128, 128, generator=torch.Generator().manual_seed(1))
+    added = carried(reached, coarse, finer, 3.0, missing) - enlarged(reached)
+    assert (added - missing).square().mean() < 0.1 * missing.square().mean()
+    torch.testing.assert_close(carried(coarse, coarse, finer, 3.0, missing), finer, atol=1e-6, rtol=0)
+    assert torch.equal(carried(reached, coarse, finer, 0.0, missing), carried(reached, coarse, finer, 0.0))
+
+
 def test_nor_does_it_at_full_size() -> None:
     """Vertical stripes that have become horizontal ones, with fine texture that the small copy cannot see."""
     fine = np.random.default_rng(0).normal(0, 15, (256, 256, 1))

@@ -25,6 +25,7 @@ from models.registry import card, locate, shipped
 from models.schedule import Level, Schedule
 from models.terms.pixels import PixelConfig
 from models.terms.statistics import StatisticsConfig
+from models.terms.textured import TexturedConfig
 from models.terms.trunk import load_trunk
 from models.terms.votes import VotesConfig
 from tests.helpers import RED, STATISTICS, VOTES, disc_probe, discs, random_pictures, statistics_energy, votes_energy
@@ -225,6 +226,7 @@ def test_a_model_is_no_state(tiny: Path) -> None:
 ENERGIES = [
     PIXELS, VotesConfig(), VotesConfig((128,)), VOTES,
     StatisticsConfig(), StatisticsConfig(resolutions=(64, 128)), STATISTICS,
+    TexturedConfig(VOTES, replace(STATISTICS, resolutions=(128,))),
 ]  # fmt: skip
 
 
@@ -489,7 +491,7 @@ def test_a_run_folder_is_a_model(tiny: Path, tmp_path: Path) -> None:
 def test_shipped_models_load_are_small_and_have_a_card(name: str) -> None:
     path = locate(name)
     model = Model.load(path)
-    most = 4 if isinstance(model.config.energy, StatisticsConfig) else 2 if model.transport is None else 3
+    most = {StatisticsConfig: 4, TexturedConfig: 6}.get(type(model.config.energy), 2)
     assert path.stat().st_size <= most * 1_000_000
     assert model.config.schedule.finest >= 64
     text = card(name)

@@ -133,14 +133,27 @@ def test_things_are_learned_on_the_trunk_with_steps_that_training_measures(shape
     assert all(phase.r1_weight > 0 for phase in config.curriculum.phases)
     assert 0 < schedule.gate < 0.5
     assert (schedule.levels[0].guide > 0) == (not shapes), "a shape may grow beyond the source's edges"
-    assert all(use > v.steps for use, v in zip(config.steps_at_use, schedule.levels, strict=True))
-    assert [config.energy.magnification(v.resolution) for v in schedule.levels] == ([4] if shapes else []) + [2, 1, 1]
+    assert shapes or all(use > v.steps for use, v in zip(config.steps_at_use, schedule.levels, strict=True))
+    assert (config.texture is not None) == shapes and config.sample_size == 256
+    assert [config.energy.magnification(v.resolution) for v in schedule.levels] == ([4, 2, 1] if shapes else [2, 1, 1])
     assert (schedule.likeness > 0) == shapes, "detail of the source stays where its shape does"
     assert config.white_point > schedule.white_point, "training chains are softer"
     chroma = [sum(window * weight for window, weight in level.chroma) for level in schedule.levels]
     luma = [sum(window * weight for window, weight in level.luma) for level in schedule.levels]
     assert all((c < 0.2 * y) if shapes else (c > 0.5 * y) for c, y in zip(chroma, luma, strict=True))
     assert all(max(fine.chroma) > max(coarse.chroma) for coarse, fine in pairwise(schedule.levels))
+
+
+def test_a_textures_level_stands_behind_all_that_are_learned() -> None:
+    config = things(256, shapes=True)
+    assert config.texture is not None and things(128, shapes=True).texture is None
+    learned = config.curriculum.schedule
+    whole = config.at_use(learned)
+    assert whole.levels[-1] == config.texture and whole.finest == 256
+    assert tuple(level.steps for level in whole.levels[:-1]) == config.steps_at_use
+    assert config.at_use(learned.up_to(64)).finest == 64, "not behind a part of them"
+    with pytest.raises(ValueError, match="twice as fine"):
+        replace(config, texture=replace(config.texture, resolution=128))
 
 
 def test_pictures_of_nothing_are_learned_on_the_trunk_and_keep_nothing_of_their_start() -> None:

@@ -132,6 +132,21 @@ def test_a_map_has_the_finest_taps_places_and_sums_to_the_first_order_of_the_ene
     assert places.std() > 0
 
 
+def test_a_window_leaves_the_margins_out() -> None:
+    energy = statistics_energy(replace(STATISTICS, window=0.3))
+    x = random_pictures(1, 64).requires_grad_()
+    (slope,) = torch.autograd.grad(energy(x, 64).sum(), x)
+    size = slope.square().mean(1)[0]
+    assert (
+        max(size[:4].mean(), size[-4:].mean(), size[:, :4].mean(), size[:, -4:].mean())
+        < 0.05 * size[24:40, 24:40].mean()
+    )
+    alike = torch.autograd.grad(statistics_energy()(x, 64).sum(), x)[0].square().mean(1)[0]
+    assert alike[:4].mean() > 0.2 * alike[24:40, 24:40].mean()
+    wide = statistics_energy(replace(STATISTICS, window=10.0))
+    torch.testing.assert_close(wide(x, 64), statistics_energy()(x, 64), rtol=1e-3, atol=1e-3)
+
+
 def test_fitting_in_batches_is_fitting_at_once() -> None:
     one, other = statistics_energy(), statistics_energy()
     one.fit([paintings()])
@@ -165,7 +180,8 @@ def test_a_style_is_fitted_from_paintings_alone() -> None:
     "wrong",
     [{"resolutions": ()}, {"resolutions": (16,)}, {"resolutions": (64, 64)}, {"resolutions": (128, 64)}, {"taps": ()},
      {"taps": (4, 2)}, {"taps": (16,)}, {"paintings": 0}, {"paintings": 10_001}, {"rank": 0}, {"tau": 0},
-     {"tau": float("nan")}, {"content": -1}, {"content_tap": 16}],
+     {"tau": float("nan")}, {"content": -1}, {"content_tap": 16}, {"window": 0.01},
+     {"window": -1.0}],
 )  # fmt: skip
 def test_impossible_shapes_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):

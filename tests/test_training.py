@@ -22,6 +22,7 @@ from models.sampling import follow, pyramid, rms, sample
 from models.schedule import Level, Schedule
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
+from models.terms.textured import TexturedEnergy
 from models.terms.trunk import load_trunk
 from models.terms.votes import VotesConfig
 from models.train.curriculum import Curriculum, Phase, TrainingConfig
@@ -534,32 +535,42 @@ def test_a_finer_level_starts_from_the_coarser_ones_weights(tmp_path: Path) -> N
     assert not torch.equal(*weights(run.energy)), "then each learns for itself"
 
 
-ALONE = replace(
+SHAPES = replace(
     THINGS,
     curriculum=Curriculum(
         replace(THINGS.curriculum.schedule, transport=1.0, likeness=3.0),
-        (Phase(4, 4, 1e-3, 0.3), Phase(6, 4, 1e-3, 0.3, alone=True)),
+        (Phase(4, 4, 1e-3, 0.3), Phase(6, 4, 1e-3, 0.3)),
     ),
     sheet_every=100,
+    steps_at_use=(2, 3),
+    texture=Level(128, 2, step_rms=0.02, momentum=0.8, luma=((2, 1.0),)),
 )
 
 
-def test_a_level_that_learns_alone_leaves_the_coarser_ones_as_they_are(tmp_path: Path) -> None:
-    run = things(tmp_path, config=ALONE)
-    run.train(iterations=4)
-    before = {name: value.detach().clone() for name, value in run.energy.named_parameters()}
+def test_a_texture_is_fitted_and_stands_behind_the_last_level_that_is_learned(tmp_path: Path) -> None:
+    run = things(tmp_path, config=SHAPES)
+    assert SHAPES.sample_size == 128
+    run.train(iterations=5)
+    assert isinstance(run.model().energy, PerceptualEnergy), "the finest learned level still fades in"
     run.train()
-    learned = {name for name, value in run.energy.named_parameters() if not torch.equal(value, before[name])}
-    assert learned and all(name.startswith("terms.64.") for name in learned)
+    model = run.model()
+    assert isinstance(model.energy, TexturedEnergy)
+    assert [level.steps for level in model.config.schedule.levels] == [2, 3, 2]
+    fitted = model.energy.texture.state_dict()
+    assert run.texture is not None and all(torch.equal(run.texture.state_dict()[name], fitted[name]) for name in fitted)
+    red, orange = (domain.first(4, 128) for domain in (LARGE_RED, LARGE_ORANGE))
+    assert model.energy(orange, 128).max() < model.energy(red, 128).min()
+    sources, made = run.samples(2)
+    assert sources is not None and made.shape == sources.shape == (2, 3, 128, 128)
 
 
 def test_chains_begin_where_the_transport_leads_and_a_resumed_run_does_too(tmp_path: Path) -> None:
-    whole = things(tmp_path / "whole", config=ALONE)
+    whole = things(tmp_path / "whole", config=SHAPES)
     assert whole.transport is not None and whole.batches.transport is whole.transport
     whole.train()
-    broken = things(tmp_path / "broken", config=ALONE)
+    broken = things(tmp_path / "broken", config=SHAPES)
     broken.train(iterations=6)
-    broken = things(tmp_path / "broken", config=ALONE, resume=True)
+    broken = things(tmp_path / "broken", config=SHAPES, resume=True)
     broken.train()
     assert_same_state(whole, broken)
     model = whole.model()

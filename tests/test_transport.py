@@ -13,7 +13,7 @@ from models.model import Model
 from models.sampling import ChainState, sample
 from models.schedule import TRANSPORT_STEPS, Level, Schedule
 from models.terms.trunk import load_trunk
-from models.transport import KEPT, LENGTH, SIDE, Transport, fit_transport
+from models.transport import KEPT, SIDE, Transport, fit_transport
 
 
 def domain(seed: int, count: int = 400, mean: float = 0.0) -> Tensor:
@@ -61,7 +61,7 @@ def test_large_colours_stay_and_shapes_are_what_the_targets_have_in_common(trans
     typical = transport.typical(moved)
     assert torch.equal(typical[:, :KEPT], moved[:, :KEPT])
     lengths = typical[:, KEPT:].norm(dim=1) / moved[:, KEPT:].norm(dim=1)
-    assert torch.allclose(lengths, torch.full_like(lengths, LENGTH), atol=1e-3)
+    assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-3)
     assert torch.allclose(typical[:1], transport.typical(moved[:1]), atol=1e-5)
     x = domain(0, 16)
     assert torch.allclose(transport(x, typical=False), gaussian(transport, x).clamp(-1, 1), atol=0.02)
@@ -118,8 +118,29 @@ def test_steps_count_on_after_the_transport(transport: Transport) -> None:
     assert [state.index for state in states] == [*range(TRANSPORT_STEPS + 2), 0]
 
 
+def test_the_second_level_begins_with_the_detail_of_examples_and_no_other_does(transport: Transport) -> None:
+    schedule = Schedule((Level(SIDE, 0), Level(2 * SIDE, 0), Level(4 * SIDE, 1)), likeness=8.0, transport=1.0)
+    generator = torch.Generator().manual_seed(3)
+    x = domain(0, 1) + 0.3 * torch.randn(1, 3, SIDE, SIDE, generator=generator)
+    sources = [torch.nn.functional.interpolate(x, scale_factor=2**n) for n in range(3)]
+    asked: list[int] = []
+    plain = transport.detail.forward
+
+    def watched(x: Tensor) -> Tensor:
+        asked.append(x.shape[-1])
+        return plain(x)
+
+    transport.detail.forward = watched  # type: ignore[method-assign]
+    try:
+        for chain in (schedule, replace(schedule, transport=0.0)):
+            list(sample(lambda _: lambda x: x.square().sum((1, 2, 3)), chain, x, sources, transport=transport))
+    finally:
+        del transport.detail.forward
+    assert asked == [SIDE]
+
+
 def test_it_travels_in_the_models_file(model_files: dict[str, Path], tmp_path: Path) -> None:
-    model = Model.load(model_files["votes"])
+    model = Model.load(model_files["textured"])
     assert model.transport is not None and model.config.transport
     same = Model.from_bytes(model.to_bytes()).transport
     assert same is not None

@@ -7,7 +7,8 @@ all paintings i:
 
 a kernel density: low near any painting, whichever fits the picture best. The Gram matrices are kept as their
 coordinates in the `rank` main directions of the paintings' own (PCA); what a picture has beyond these counts in full.
-A content distance, on the mean features of a deep tap, lets paintings of like scenes come first.
+A content distance, on the mean features of a deep tap, lets paintings of like scenes come first. A window leaves the
+margins out, where pictures of a thing show its ground.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from models.terms.trunk import LAST, SHAPES, OnTrunk, Trunk
 class StatisticsConfig:
     """Shape of the banks. taps: blocks of the trunk. paintings: how many. rank: kept directions of a Gram matrix.
     tau: the temperature of the density. content: weight of the content distance, which is read at content_tap, beside a
-    tap's; 0 for none."""
+    tap's; 0 for none. window: how far from the middle places count, as a share of the sides, see `plateau`; 0 for
+    everywhere alike."""
 
     resolutions: tuple[int, ...] = (64, 128, 256)
     taps: tuple[int, ...] = (0, 2, 4, 10)
@@ -37,6 +39,7 @@ class StatisticsConfig:
     tau: float = 1.0
     content: float = 0.0
     content_tap: int = LAST
+    window: float = 0.0
     kind: Literal["statistics"] = "statistics"
 
     def __post_init__(self) -> None:
@@ -50,6 +53,8 @@ class StatisticsConfig:
             raise ValueError("the banks of statistics are too large")
         if not 0 < self.tau <= 1000 or not 0 <= self.content <= 1000:
             raise ValueError("tau must lie in (0, 1000], content in 0..1000")
+        if not (self.window == 0 or 0.05 <= self.window <= 10):
+            raise ValueError("window must be 0 or lie in 0.05..10")
 
     def up_to(self, resolution: int) -> StatisticsConfig:
         """Without what is finer than `resolution` px."""
@@ -170,10 +175,13 @@ class StatisticsEnergy(OnTrunk):
         return self._from_features(self.trunk(x, self._taps))
 
     def _from_features(self, features: Sequence[Tensor]) -> dict[int | str, Tensor]:
-        by_tap, config = dict(zip(self._taps, features, strict=True)), self.config
-        found: dict[int | str, Tensor] = {tap: gram(by_tap[tap]) for tap in config.taps}
+        config = self.config
+        by_tap = dict(zip(self._taps, features, strict=True))
+        # A Gram matrix is quadratic, a mean is not: each of them weighs places as the plateau says.
+        places = {tap: plateau(h, config.window) if config.window else 1.0 for tap, h in by_tap.items()}
+        found: dict[int | str, Tensor] = {tap: gram(by_tap[tap] * places[tap] ** 0.5) for tap in config.taps}
         if config.content:
-            found["content"] = by_tap[config.content_tap].mean((2, 3))
+            found["content"] = (by_tap[config.content_tap] * places[config.content_tap]).mean((2, 3))
         return found
 
     def _bank(self, resolution: int, tap: int | str) -> Bank:
@@ -192,3 +200,14 @@ def gram(features: Tensor) -> Tensor:
     rows, columns = torch.triu_indices(*products.shape[1:], device=features.device)
     weights = torch.where(rows == columns, 1.0, 2**0.5)
     return products[:, rows, columns] * weights
+
+
+def plateau(features: Tensor, window: float) -> Tensor:
+    """How much each place of maps (B, C, h, w) counts: (h, w), with the mean 1. Much the same around the middle, and
+    little at the margins: exp(-(r / window)^4 / 2) across and down, with r in sides."""
+    sides = []
+    for count in features.shape[-2:]:
+        r = (torch.arange(count, device=features.device) + 0.5) / count - 0.5
+        side = torch.exp(-((r / window) ** 4) / 2)
+        sides.append(side / side.mean())
+    return (sides[0][:, None] * sides[1]).to(features)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from models.config import Upsampling
 from models.losses import Loss
-from models.schedule import Schedule
+from models.schedule import Level, Schedule
 from models.terms.pixels import PixelConfig
 from models.terms.votes import VotesConfig
 
@@ -19,15 +19,13 @@ from models.terms.votes import VotesConfig
 class Phase:
     """How training spends its time on one level: `iterations` updates on batches of `batch` pictures.
 
-    r1_weight: of the gradient penalty of the level's loss. alone: whether only this level's heads learn in its phase,
-    for energies on the trunk; those of coarser levels stay as they are.
+    r1_weight: of the gradient penalty of the level's loss.
     """
 
     iterations: int
     batch: int
     learning_rate: float = 1e-3
     r1_weight: float = 0.0
-    alone: bool = False
 
     def __post_init__(self) -> None:
         if self.iterations < 1 or self.batch < 1:
@@ -93,8 +91,9 @@ class TrainingConfig:
     weights per iteration. sheet_every: iterations between sample sheets. bfloat16_up_to: the finest resolution whose
     training chains run in bfloat16; 0 for none. steps_at_use: of each level of the model that comes of it; empty: as
     many as in training. Short chains teach an energy more, since it can tell where they end from targets; long ones go
-    all the way. stretch_at_use: how many times longer its steps are than in training. strength, upsampling: of that
-    model, too.
+    all the way. stretch_at_use: how many times longer its steps are than in training. texture: the level beyond those,
+    whose energy is fitted to the targets and not learned, see terms/textured.py; None for no such level. strength,
+    upsampling: of that model, too.
     """
 
     energy: PixelConfig | VotesConfig
@@ -112,6 +111,7 @@ class TrainingConfig:
     bfloat16_up_to: int = 0
     steps_at_use: tuple[int, ...] = ()
     stretch_at_use: float = 1.0
+    texture: Level | None = None
     strength: float = 1.0
     upsampling: Upsampling = field(default_factory=Upsampling)
 
@@ -120,14 +120,19 @@ class TrainingConfig:
             raise ValueError("to learn the way back from noise, every level needs a denoise_scale")
         if self.steps_at_use and len(self.steps_at_use) != len(self.curriculum.schedule.levels):
             raise ValueError("steps_at_use needs one number for each level")
+        learned = self.curriculum.schedule.finest
+        if self.texture is not None and self.texture.resolution != 2 * learned:
+            raise ValueError("a texture's level must be twice as fine as the last one that is learned")
 
     def at_use(self, schedule: Schedule) -> Schedule:
-        """The first levels of a trained schedule with their steps at use."""
+        """The first levels of a trained schedule with their steps at use; behind the last of them, the texture's."""
         steps = self.steps_at_use or tuple(level.steps for level in schedule.levels)
-        levels = (
+        levels = [
             replace(level, steps=count, step_size=self.stretch_at_use * level.step_size)
             for level, count in zip(schedule.levels, steps, strict=False)
-        )
+        ]
+        if self.texture is not None and len(levels) == len(self.curriculum.phases):
+            levels.append(self.texture)
         return replace(schedule, levels=tuple(levels))
 
     @property
@@ -138,7 +143,7 @@ class TrainingConfig:
     @property
     def sample_size(self) -> int:
         """Side of the whole pictures that samples are made from, in pixels."""
-        return self.curriculum.schedule.finest
+        return self.texture.resolution if self.texture is not None else self.curriculum.schedule.finest
 
 
 def config_from_dict(data: Mapping[str, Any]) -> TrainingConfig:

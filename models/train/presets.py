@@ -21,9 +21,10 @@ SEEN_AT = 128  # px: the trunk knows whole things at this size and hardly at 64 
 class _Kind:
     """What sets trainings of one kind of thing apart, by level.
 
-    luma, chroma: windows in pixels of each level. gate: how firmly the ground is kept, see gate.gate_change. epsilon:
-    see config.Upsampling; smaller takes more of the source's detail away. alone: the level whose heads learn while all
-    others stay. guide: see schedule.Level. likeness, transport: see schedule.Schedule.
+    luma, chroma: windows in pixels of each level. gate: how firmly the ground is kept, see gate.gate_change.
+    upsampling: see config.Upsampling; a smaller epsilon takes more of the source's detail away. guide: see
+    schedule.Level. likeness, transport: see schedule.Schedule. texture: the level that is not learned, see
+    terms/textured.py.
     """
 
     steps: dict[int, int]
@@ -33,13 +34,13 @@ class _Kind:
     chroma: dict[int, Scales]
     learning_rate: float
     gate: float
-    epsilon: float
+    upsampling: Upsampling
     iterations: dict[int, int]
     batch: dict[int, int]
-    alone: int = 0
     guide: float = 0.0
     likeness: float = 0.0
     transport: float = 0.0
+    texture: Level | None = None
 
 
 # Things whose colours change more than their shapes. Colours change over a sixteenth to an eighth of a picture,
@@ -56,7 +57,7 @@ _COLORS = _Kind(
     chroma={64: ((8, 0.8), (16, 0.8)), 128: ((16, 0.8), (32, 0.8)), 256: ((32, 0.8), (64, 0.8))},
     learning_rate=7e-4,
     gate=0.25,
-    epsilon=0.1,
+    upsampling=Upsampling(luma=1.0, chroma=0.0, radius=5, epsilon=0.1),
     iterations={64: 300, 128: 200, 256: 120},
     batch={64: 8, 128: 8, 256: 8},
     guide=0.05,
@@ -64,26 +65,27 @@ _COLORS = _Kind(
 # Things whose shapes change. Optimal transport at 32 px turns a cat's blots into a dog's; every level adds what is
 # finer than the one before could show, in small windows: those of a quarter of a picture make it bright or dark as a
 # whole. Chains are short and gentle, so that the energy stays able to tell what was painted from the target. What is
-# left of the source's own detail lies over the new face, so that it stays only where nothing changed.
+# left of the source's own detail lies over the new face, so that it stays only where nothing changed. Fur is a texture.
 _SHAPES = _Kind(
-    steps={32: 10, 64: 10, 128: 10, 256: 6},
-    steps_at_use={32: 20, 64: 20, 128: 12, 256: 10},
-    step_rms={32: 0.015, 64: 0.015, 128: 0.015, 256: 0.015},
+    steps={32: 10, 64: 10, 128: 10},
+    steps_at_use={32: 10, 64: 14, 128: 6},
+    step_rms={32: 0.015, 64: 0.015, 128: 0.015},
     luma={
         32: ((2, 0.15), (4, 0.7), (8, 0.7)),
         64: ((2, 0.3), (4, 0.7), (8, 0.5)),
         128: ((1, 0.1), (2, 0.4), (4, 0.7), (8, 0.5)),
-        256: ((1, 0.1), (2, 0.4), (4, 0.7), (8, 0.5)),
     },
-    chroma={32: ((4, 0.03),), 64: ((8, 0.03),), 128: ((16, 0.03),), 256: ((32, 0.03),)},
+    chroma={32: ((4, 0.03),), 64: ((8, 0.03),), 128: ((16, 0.03),)},
     learning_rate=1e-3,
     gate=0.1,
-    epsilon=0.02,
-    iterations={32: 100, 64: 140, 128: 200, 256: 160},
-    batch={32: 8, 64: 8, 128: 8, 256: 4},
-    alone=256,
+    upsampling=Upsampling(radius=5, epsilon=0.02),  # all of the new face; of the old one's colours none
+    iterations={32: 120, 64: 240, 128: 150},
+    batch={32: 8, 64: 8, 128: 8},
     likeness=7.0,
     transport=1.0,
+    texture=Level(
+        256, steps=12, step_rms=0.014, momentum=0.8, luma=((1, 0.3), (2, 1.0), (4, 1.0)), smoothing=0.08, jitter=2
+    ),
 )
 
 
@@ -102,10 +104,7 @@ def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingCo
         )
         for r in resolutions
     )  # fmt: skip
-    phases = tuple(
-        Phase(kind.iterations[r], kind.batch[r], kind.learning_rate, r1_weight=0.3, alone=r == kind.alone)
-        for r in resolutions
-    )
+    phases = tuple(Phase(kind.iterations[r], kind.batch[r], kind.learning_rate, r1_weight=0.3) for r in resolutions)
     return TrainingConfig(
         VotesConfig(resolutions=resolutions, pixel_width=16, seen_at=SEEN_AT),
         Curriculum(
@@ -116,7 +115,8 @@ def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingCo
         r1_every=2,
         sheet_every=100,
         steps_at_use=tuple(kind.steps_at_use[r] for r in resolutions),
-        upsampling=Upsampling(luma=1.0, chroma=0.0, radius=5, epsilon=kind.epsilon),
+        texture=kind.texture if kind.texture is not None and kind.texture.resolution <= finest else None,
+        upsampling=kind.upsampling,
         ema=0.99,
     )
 

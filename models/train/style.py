@@ -1,4 +1,5 @@
-"""A style from paintings: fitted in one pass over them, coarse to fine. No source pictures are needed."""
+"""A style from paintings, and the texture of things from their pictures: fitted in one pass, coarse to fine. No source
+pictures are needed."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ STEP_RMS = 0.03
 _LUMA: Scales = ((1, 0.3), (2, 1.0), (4, 1.0), (16, 0.3))  # strokes, and how light a whole part is
 _CHROMA: Scales = ((4, 0.3), (16, 0.3), (32, 0.1))  # finer ones would paint rainbows
 _GUIDE = 0.02  # strokes and colours end where the scene has an edge
+TEXTURES = 240  # pictures of a thing at most
+WINDOW = 0.33  # of the middle that a face fills
 CONTENT = 1.0  # weight of like scenes beside like strokes: at 6 a picture dreams of things in place of strokes
 
 
@@ -62,3 +65,13 @@ def fit_style(
         trained={"paintings": len(paintings)},
     )  # fmt: skip
     return Model(energy.eval().requires_grad_(False), made)
+
+
+def texture_of(target: ImageArray, resolution: int) -> StatisticsEnergy:
+    """The texture of aligned things at one resolution, in px: statistics of their pictures, but for the margins, where
+    the ground shows."""
+    pictures = target.thinned(TEXTURES)
+    shape = StatisticsConfig((resolution,), paintings=len(pictures), content=CONTENT, window=WINDOW)
+    energy = StatisticsEnergy(shape, load_trunk())
+    energy.fit(list(pictures.whole(resolution, AT_ONCE)))
+    return energy.eval().requires_grad_(False)

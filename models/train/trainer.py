@@ -32,7 +32,7 @@ from models.schedule import Schedule
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
 from models.terms.spectral import effective_weights, set_effective_weights
-from models.terms.statistics import StatisticsEnergy
+from models.terms.textured import TexturedEnergy
 from models.terms.trunk import load_trunk
 from models.train.batches import Batches, LevelBatch
 from models.train.curriculum import Position, TrainingConfig, same_settings
@@ -43,6 +43,7 @@ from models.train.preview import from_noise, translated
 from models.train.run_dir import CONFIG, LOG, SAMPLES, STATE, Checkpoints, Log, Measure, Progress, write_sheet
 from models.train.starts import density_of, drawn_starts, transport_of
 from models.train.state import capture, restore, without_random
+from models.train.style import texture_of
 from models.transport import Transport
 
 SHOWN = 8  # pictures on a sample sheet
@@ -95,6 +96,7 @@ class Trainer:
         self.average.load_state_dict(self._effective())
         self.optimiser = torch.optim.Adam(self.energy.parameters(), betas=(0.5, 0.99))
         self.probe = self._fitted_probe()
+        self.texture = None if config.texture is None else texture_of(target, config.texture.resolution).to(self.device)
         self.iteration = 0
         self.seconds = 0.0
         self.log = Log()
@@ -181,8 +183,6 @@ class Trainer:
             finest = curriculum.schedule.levels[position.level].resolution
             energy_at = self._energies(self.sampler, finest, position.beta, self.config.bfloat16_up_to)
             drawn, moved = self.batches.chains(position, energy_at)
-            if curriculum.phases[position.level].alone:
-                drawn = drawn[-1:]
         target_energy, chain_energy, penalty, moved_all = self._learn(drawn, torch.as_tensor(moved), position)
         progress = Progress(
             self.iteration, total, self.seconds, curriculum.schedule.levels[position.level].resolution,
@@ -200,10 +200,8 @@ class Trainer:
         """
         self.optimiser.zero_grad()
         self.energy.train()
-        self._choose_heads(position)
-        coarsest = position.level - len(drawn) + 1
         with parametrize.cached():  # one power iteration an update, however often the weights are looked at
-            terms = [self._loss(number, batch, position) for number, batch in enumerate(drawn, coarsest)]
+            terms = [self._loss(number, batch, position) for number, batch in enumerate(drawn)]
             torch.stack([term.loss for term in terms]).sum().backward()
         newest = terms[-1]
         figures = torch.stack([newest.target_energy, newest.chain_energy, newest.penalty, moved.to(self.device)])
@@ -219,14 +217,6 @@ class Trainer:
         self._update_average()
         target_energy, chain_energy, penalty, moved_all = figures.tolist()
         return target_energy, chain_energy, penalty, moved_all
-
-    def _choose_heads(self, position: Position) -> None:
-        """All heads learn, or those of the newest level alone."""
-        if isinstance(self.energy, PerceptualEnergy):
-            newest = self.energy.resolutions[position.level]
-            alone = self.config.curriculum.phases[position.level].alone
-            for resolution in self.energy.resolutions:
-                self.energy.term(resolution).requires_grad_(not alone or resolution == newest)
 
     def _loss(self, number: int, batch: LevelBatch, position: Position) -> LossTerms:
         resolution = batch.level.resolution
@@ -264,9 +254,7 @@ class Trainer:
         self._restore(without_random(good))
         return f"blew up at iteration {blown}, rolled back to {self.iteration}"
 
-    def _energies(
-        self, network: Energy, finest: int, beta: float, bfloat16_up_to: int = 0
-    ) -> Callable[[int], EnergyFn]:
+    def _energies(self, network: Energy, finest: int, beta: float, bfloat16_up_to: int) -> Callable[[int], EnergyFn]:
         def energy_at(resolution: int) -> EnergyFn:
             energy = network.at(resolution, beta if resolution == finest else 1.0)
 
@@ -280,7 +268,7 @@ class Trainer:
 
     def _network(self) -> PixelEnergy | PerceptualEnergy:
         network = build(self.config.energy, self.device)
-        assert not isinstance(network, StatisticsEnergy), "statistics are fitted, not trained"
+        assert isinstance(network, PixelEnergy | PerceptualEnergy), "statistics are fitted, not trained"
         return network
 
     def _effective(self) -> dict[str, Tensor]:
@@ -293,7 +281,8 @@ class Trainer:
         """Training pictures that features are standardised by, half of them sources."""
         count, size = MEASURED
         domains = [self.target] if self.source is None else [self.target, self.source]
-        drawn = [d.batch(size, self.config.sample_size) for d in domains for _ in range(count)]
+        finest = self.config.curriculum.schedule.finest
+        drawn = [d.batch(size, finest) for d in domains for _ in range(count)]
         return [x.to(self.device).contiguous(memory_format=torch.channels_last) for x in drawn]
 
     def _fitted_probe(self) -> DomainProbe | None:
@@ -344,17 +333,21 @@ class Trainer:
     def model(self) -> Model:
         """The averaged model as it stands: the levels that are wholly faded in."""
         schedule = self.ready_schedule()
-        config = ModelConfig(
-            energy=self.config.energy.up_to(schedule.finest), schedule=schedule, strength=self.config.strength,
-            source=self.names[0], target=self.names[1], upsampling=self.config.upsampling,
-            trained={"iterations": self.iteration, "seconds": round(self.seconds), "seed": self.config.seed},
-        )  # fmt: skip
+        shape = self.config.energy.up_to(schedule.finest)
         # A blow-up that the guard has not seen yet must not reach the model that people use.
         sane = all(bool(torch.isfinite(v).all()) for v in self.average.state_dict().values())
         average = self.average.state_dict() if sane else part(self.guard.good, "average.")
         with torch.random.fork_rng(devices=[]):  # building draws random weights, which the training must not notice
-            energy = build(config.energy, self.device)
+            energy = build(shape, self.device)
         energy.load_state_dict({name: average[name] for name in energy.state_dict()})
+        if self.texture is not None and schedule.finest in self.texture.resolutions:
+            assert isinstance(energy, PerceptualEnergy)
+            energy = TexturedEnergy(energy, self.texture)
+        config = ModelConfig(
+            energy=energy.config, schedule=schedule, strength=self.config.strength,
+            source=self.names[0], target=self.names[1], upsampling=self.config.upsampling,
+            trained={"iterations": self.iteration, "seconds": round(self.seconds), "seed": self.config.seed},
+        )  # fmt: skip
         return Model(energy.eval().requires_grad_(False), config, self.probe, self.density, self.transport)
 
     def ready_schedule(self) -> Schedule:
@@ -397,8 +390,8 @@ class Trainer:
         chains from noise the first is None, the noise is fixed and the pictures themselves are enlarged.
         """
         sources = None if self.shown is None else self.shown.first(count, self.config.sample_size)
-        schedule = self.ready_schedule().scaled(self.config.strength)
-        energy_at = self._energies(self.average, schedule.finest, 1.0)
+        model = self.model()
+        energy_at, schedule = model.energy.at, model.config.schedule.scaled(model.config.strength)
         if sources is None:
             return None, from_noise(
                 energy_at, schedule, count, self.config.sample_size, seed=self.config.seed, device=self.device

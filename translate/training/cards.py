@@ -177,7 +177,7 @@ def _command(run: Path, config: ModelConfig, training: TrainingConfig | None) ->
     words += ["--out", run.resolve().name]
     if training is None:
         return shlex.join([*words, "--style", "--preset", str(config.schedule.finest)])
-    finest = training.curriculum.schedule.finest
+    finest = training.sample_size
     words += ["--preset", str(finest)]
     if training.seed:
         words += ["--seed", str(training.seed)]
