@@ -33,7 +33,7 @@ def kept(source: Tensor, reached: Tensor, power: float) -> Tensor:
     """
     if not power:  # frames of fruit and styles ask this at every step
         return torch.ones_like(source[:, :1])
-    return _means(likeness(source, reached) ** power)
+    return means(likeness(source, reached) ** power)
 
 
 def likeness(one: Tensor, other: Tensor) -> Tensor:
@@ -42,12 +42,12 @@ def likeness(one: Tensor, other: Tensor) -> Tensor:
     The local correlation of their luma, the structure term of SSIM (Wang et al., IEEE TIP 2004) without its sign.
     """
     a, b = (x.mean(1, keepdim=True) for x in (one, other))
-    a, b = a - _means(a), b - _means(b)
-    both = _means(a * b) + EVEN
-    alike = both / ((_means(a * a) + EVEN) * (_means(b * b) + EVEN)).sqrt()
+    a, b = a - means(a), b - means(b)
+    both = means(a * b) + EVEN
+    alike = both / ((means(a * a) + EVEN) * (means(b * b) + EVEN)).sqrt()
     return alike.clamp(0, 1)
 
 
-def _means(x: Tensor) -> Tensor:
-    """Over the window around each place, of what lies inside the picture."""
-    return F.avg_pool2d(x, WINDOW, 1, WINDOW // 2, count_include_pad=False)
+def means(x: Tensor, window: int = WINDOW) -> Tensor:
+    """Over the window around each place, of what lies inside the picture: (B, C, h, w), the same shape. Odd windows."""
+    return F.avg_pool2d(x, window, 1, window // 2, count_include_pad=False)

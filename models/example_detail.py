@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.detail import means
 from models.energy import enlarged, pooled
 from models.thinning import thinned
 
@@ -76,7 +77,7 @@ def _examples(luma: Tensor) -> tuple[Tensor, Tensor]:
 
 def _weights(asked: Tensor, known: Tensor, width: float) -> Tensor:
     """(..., COARSE, COARSE) beside (N, COARSE, COARSE) -> how much each of these counts where, with the sum 1."""
-    far = _means((asked - known).square(), WINDOW)
+    far = means((asked - known).square(), WINDOW)
     nearest = far.kthvalue(min(NEIGHBORS, len(far)), dim=0).values
     return torch.softmax(-far / (width * nearest).clamp(min=_SMALLEST), 0)
 
@@ -86,9 +87,4 @@ def _luma(x: Tensor) -> Tensor:
 
 
 def _relief(luma: Tensor) -> Tensor:
-    return luma - _means(luma, LEVEL)
-
-
-def _means(x: Tensor, window: int) -> Tensor:
-    """Over the window around each place, of what lies inside the picture."""
-    return F.avg_pool2d(x, window, 1, window // 2, count_include_pad=False)
+    return luma - means(luma, LEVEL)

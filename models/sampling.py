@@ -87,17 +87,19 @@ def sample(
     default. Keeps no graph; `start` is not changed.
     """
     x, before = start, 0
-    if transport is not None and schedule.transport:
+    if not schedule.transport:
+        transport = None
+    if transport is not None:
         for state in _transported(energy_at(schedule.coarsest), schedule, start, transport(start), hooks):
             yield state
             x, before = state.x, state.index + 1
     for number, level in enumerate(schedule.levels):
         if number:
             before = 0
-            missing = None if number > 1 or transport is None or not schedule.transport else transport.detail(x)
             if sources is None:
                 x = enlarged(x)
             else:
+                missing = transport.detail(x) if number == 1 and transport is not None else None
                 x = carried(x, sources[number - 1], sources[number], schedule.likeness, missing)
         energy, momentum = energy_at(level.resolution), Momentum(level)
         smooth = None

@@ -175,14 +175,16 @@ class StatisticsEnergy(OnTrunk):
         return self._from_features(self.trunk(x, self._taps))
 
     def _from_features(self, features: Sequence[Tensor]) -> dict[int | str, Tensor]:
-        config = self.config
-        by_tap = dict(zip(self._taps, features, strict=True))
-        # A Gram matrix is quadratic, a mean is not: each of them weighs places as the plateau says.
-        places = {tap: plateau(h, config.window) if config.window else 1.0 for tap, h in by_tap.items()}
-        found: dict[int | str, Tensor] = {tap: gram(by_tap[tap] * places[tap] ** 0.5) for tap in config.taps}
+        config, by_tap = self.config, dict(zip(self._taps, features, strict=True))
+        found: dict[int | str, Tensor] = {tap: gram(self._weighed(by_tap[tap], 0.5)) for tap in config.taps}
         if config.content:
-            found["content"] = (by_tap[config.content_tap] * places[config.content_tap]).mean((2, 3))
+            found["content"] = self._weighed(by_tap[config.content_tap], 1.0).mean((2, 3))
         return found
+
+    def _weighed(self, features: Tensor, power: float) -> Tensor:
+        """Features times what their places count. power: 1 for a mean over places, 1/2 for products of two features."""
+        window = self.config.window
+        return features * plateau(features, window) ** power if window else features
 
     def _bank(self, resolution: int, tap: int | str) -> Bank:
         bank = self.banks[f"{resolution}_{tap}"]

@@ -57,21 +57,23 @@ def fit_style(
     resolutions = tuple(level.resolution for level in schedule.levels)
     shape = config or StatisticsConfig(resolutions=resolutions, content=CONTENT)
     shape = StatisticsConfig(**{**vars(shape), "paintings": len(paintings)})
-    device = torch.device(device)
-    energy = StatisticsEnergy(shape, load_trunk(device=device)).to(device)
-    energy.fit([batch.to(device) for batch in paintings.whole(schedule.finest, AT_ONCE)])
+    energy = _fitted(shape, paintings, torch.device(device))
     made = ModelConfig(
         shape, schedule, source=source, target=target, upsampling=Upsampling(),
         trained={"paintings": len(paintings)},
     )  # fmt: skip
-    return Model(energy.eval().requires_grad_(False), made)
+    return Model(energy, made)
 
 
-def texture_of(target: ImageArray, resolution: int) -> StatisticsEnergy:
+def texture_of(target: ImageArray, resolution: int, device: torch.device) -> StatisticsEnergy:
     """The texture of aligned things at one resolution, in px: statistics of their pictures, but for the margins, where
     the ground shows."""
     pictures = target.thinned(TEXTURES)
     shape = StatisticsConfig((resolution,), paintings=len(pictures), content=CONTENT, window=WINDOW)
-    energy = StatisticsEnergy(shape, load_trunk())
-    energy.fit(list(pictures.whole(resolution, AT_ONCE)))
+    return _fitted(shape, pictures, device)
+
+
+def _fitted(shape: StatisticsConfig, pictures: ImageArray, device: torch.device) -> StatisticsEnergy:
+    energy = StatisticsEnergy(shape, load_trunk(device=device)).to(device)
+    energy.fit([batch.to(device) for batch in pictures.whole(shape.resolutions[-1], AT_ONCE)])
     return energy.eval().requires_grad_(False)

@@ -96,7 +96,8 @@ class Trainer:
         self.average.load_state_dict(self._effective())
         self.optimiser = torch.optim.Adam(self.energy.parameters(), betas=(0.5, 0.99))
         self.probe = self._fitted_probe()
-        self.texture = None if config.texture is None else texture_of(target, config.texture.resolution).to(self.device)
+        level = config.texture
+        self.texture = None if level is None else texture_of(target, level.resolution, self.device)
         self.iteration = 0
         self.seconds = 0.0
         self.log = Log()
