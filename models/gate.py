@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.logistic import fit_logistic
 from models.preconditioner import LUMA_CHROMA, tent
 from models.terms.trunk import SHAPES, OnTrunk, Trunk, load_trunk
 
@@ -103,22 +104,9 @@ class DomainProbe(OnTrunk):
         self._set("mean", both.mean(0))
         self._set("deviation", both.std(0) + 1e-3)
         inputs = (both - self.get_buffer("mean")) / self.get_buffer("deviation")
-        labels = torch.cat([torch.ones(len(source)), torch.zeros(len(target))]).to(both)
-        balance = torch.where(labels > 0, len(both) / (2 * len(source)), len(both) / (2 * len(target)))
-        weight = torch.zeros(FEATURES, device=both.device, requires_grad=True)
-        bias = torch.zeros((), device=both.device, requires_grad=True)
-        optimiser = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
-
-        def loss() -> Tensor:
-            optimiser.zero_grad()
-            logits = inputs @ weight + bias
-            value = F.binary_cross_entropy_with_logits(logits, labels, balance) + RIDGE * weight.square().sum()
-            value.backward()
-            return value
-
-        optimiser.step(loss)
-        self._set("weight", weight.detach())
-        self._set("bias", bias.detach())
+        weight, bias = fit_logistic(inputs, torch.arange(len(both), device=both.device) < len(source), RIDGE)
+        self._set("weight", weight)
+        self._set("bias", bias)
         self._fit_distance(source)
 
     def _fit_distance(self, source: Tensor) -> None:

@@ -22,6 +22,7 @@ from models.detail import carried
 from models.energy import EnergyFn, energy_and_grad, enlarged, pooled
 from models.guided import GuidedScales
 from models.preconditioner import Smoothing, precondition
+from models.scene import Scene
 from models.schedule import TRANSPORT_STEPS, Level, Schedule
 from models.transport import Transport
 
@@ -81,16 +82,16 @@ def sample(
 
     energy_at: resolution -> energy. start: pictures at the coarsest resolution, (B, 3, h, w) in [-1, 1]. sources: the
     source pictures at each level's resolution: what a level has reached is carried up with their finer detail, see
-    detail.carried. Without sources the pictures alone are carried up. transport: what moves the start, as far as the
-    schedule says, before the first level's own steps, and has the detail that the second one begins with. hooks: called
-    after every step. noise: draws for smoothing and temperature. generator: of the shifts; torch's global one by
-    default. Keeps no graph; `start` is not changed.
+    detail.carried. Without sources the pictures alone are carried up. transport: what puts another thing in the place
+    of the sources' own, as far as the schedule says, before the first level's own steps, see scene.py; it needs
+    sources. hooks: called after every step. noise: draws for smoothing and temperature. generator: of the shifts;
+    torch's global one by default. Keeps no graph; `start` is not changed.
     """
-    x, before = start, 0
-    if not schedule.transport:
-        transport = None
-    if transport is not None:
-        for state in _transported(energy_at(schedule.coarsest), schedule, start, transport(start), hooks):
+    x, before, scene = start, 0, None
+    if transport is not None and sources is not None and schedule.transport:
+        scene = Scene.of(sources, transport, schedule.transport)
+        sources = scene.sources
+        for state in _transported(energy_at(schedule.coarsest), schedule, start, scene.start, hooks):
             yield state
             x, before = state.x, state.index + 1
     for number, level in enumerate(schedule.levels):
@@ -99,7 +100,7 @@ def sample(
             if sources is None:
                 x = enlarged(x)
             else:
-                missing = transport.detail(x) if number == 1 and transport is not None else None
+                missing = scene.missing(x) if number == 1 and scene is not None else None
                 x = carried(x, sources[number - 1], sources[number], schedule.likeness, missing)
         energy, momentum = energy_at(level.resolution), Momentum(level)
         smooth = None
@@ -107,12 +108,13 @@ def sample(
             smooth = _along_edges(level, sources[number])
         for index in range(level.steps):
             energies, gradient = smoothed_grad(energy, x, level, noise, generator)
-            z = mirror(x, schedule.white_point) - momentum.step(
-                precondition(gradient, level.luma, level.chroma, smooth), index
-            )
+            step = momentum.step(precondition(gradient, level.luma, level.chroma, smooth), index)
+            z = mirror(x, schedule.white_point) - (step if scene is None else scene.kept(step))
             if level.temperature:
                 z = z + level.temperature * noise(z)
             x = inverse_mirror(z, schedule.white_point).clamp(-1, 1)
+            if scene is not None and index + 1 == level.steps:
+                x = scene.finished(x, level.resolution)
             for hook in hooks:
                 x = hook(x, level.resolution)
             yield ChainState(x, energies, level.resolution, before + index)

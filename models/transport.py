@@ -22,6 +22,8 @@ from models.detail import kept
 from models.energy import pooled
 from models.example_detail import ExampleDetail
 from models.framing import Framing, fit_framing
+from models.octaves import Octaves
+from models.silhouette import GRID, Silhouette
 from models.terms.trunk import Trunk, load_trunk
 from models.thinning import thinned
 
@@ -33,6 +35,10 @@ EXAMPLES = 1024  # pictures of the target and their mirror images, at most, that
 KEPT = 8  # axes of the target along which pictures vary most, in colour and light, that the Gaussian alone decides
 NEIGHBORS = 8  # the kernel is as wide as the distance to the neighbour of this rank
 WIDTH = 0.15  # times that, in squares
+RIDGE = 0.02  # weight decay of the outlines' regression, times pictures and their mean variance along a direction
+OUTLINES = 256  # pictures of the target and their mirror images, at most, that outlines are learned from
+_AT_ONCE = 4  # more at once take longer each
+_INSIDE, _STEEP = 1.0, 2.0  # logits of an outline's middle, and its steepness
 LIKENESS = 8.0  # power, see detail.kept: at these few pixels half of a face is alike for both
 
 
@@ -49,12 +55,16 @@ class Transport(nn.Module):
         super().__init__()
         self.framing = Framing(trunk)
         self.detail = ExampleDetail()
+        self.silhouette = Silhouette(trunk)
+        self.octaves = Octaves()
         self.register_buffer("source_mean", torch.zeros(3, SIDE, SIDE))
         self.register_buffer("target_mean", torch.zeros(3, SIDE, SIDE))
         self.register_buffer("basis", torch.zeros(DIRECTIONS, 3, SIDE, SIDE))
         self.register_buffer("matrix", torch.zeros(DIRECTIONS, DIRECTIONS))
         self.register_buffer("deviations", torch.zeros(DIRECTIONS))
         self.register_buffer("examples", torch.zeros(EXAMPLES, DIRECTIONS))
+        self.register_buffer("outline_mean", torch.zeros(SIDE, SIDE))
+        self.register_buffer("outlines", torch.zeros(DIRECTIONS, SIDE, SIDE))
 
     def on(self, device: torch.device) -> Transport:
         """A copy on a device."""
@@ -79,6 +89,15 @@ class Transport(nn.Module):
         moved = moved + kept(square, moved, LIKENESS) * rest
         change = F.interpolate(moved - square, x.shape[-2:], mode="bilinear", align_corners=False)
         return (x + change).clamp(-1, 1)
+
+    @torch.no_grad()
+    def outline(self, x: Tensor) -> Tensor:
+        """Pictures of the target (B, 3, h, w) -> how much of each place their thing fills: (B, 1, h, w) in [0, 1]."""
+        centred = (F.interpolate(x, (SIDE, SIDE), mode="area") - self.get_buffer("target_mean")).flatten(1)
+        own = centred @ self.get_buffer("basis").flatten(1).T @ self.get_buffer("outlines").flatten(1)
+        logits = (own.view(-1, SIDE, SIDE) + self.get_buffer("outline_mean"))[:, None]
+        share = torch.sigmoid(_STEEP * (logits + _INSIDE))
+        return F.interpolate(share, x.shape[-2:], mode="bilinear", align_corners=False)
 
     def coordinates(self, x: Tensor) -> Tensor:
         """Source pictures (B, 3, SIDE, SIDE) -> where the Gaussians' transport takes them: (B, DIRECTIONS)."""
@@ -140,7 +159,22 @@ def fit_transport(source: Tensor, target: Tensor, trunk: Trunk, seed: int = 0) -
     transport.get_buffer("matrix")[:directions, :directions] = inverse @ _power(root @ b @ root, 0.5) @ inverse
     transport.get_buffer("deviations")[:directions] = b.diagonal().sqrt()
     transport.get_buffer("examples")[: len(examples), :directions] = examples
+    transport.silhouette.fit(source, target)
+    shown = [transport.silhouette(x) for x in thinned(target, OUTLINES).split(_AT_ONCE)]
+    outlines = pooled(torch.cat(shown), GRID // SIDE)
+    own = torch.cat([thinned(half, OUTLINES) for half in coordinates[1].chunk(2)])
+    mean, slopes = _regressed(own, torch.cat([outlines, outlines.flip(3)]).flatten(1).double())
+    transport.get_buffer("outline_mean").copy_(mean.view(SIDE, SIDE))
+    transport.get_buffer("outlines")[:directions] = slopes.view(directions, SIDE, SIDE).float()
     return transport
+
+
+def _regressed(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Ridge regression of outputs (N, K) on inputs (N, F) of mean zero: their mean (K,) and slopes (F, K)."""
+    mean = outputs.mean(0)
+    square = inputs.T @ inputs
+    decay = RIDGE * square.diagonal().mean() + _FLOOR
+    return mean, torch.linalg.solve(square + decay * torch.eye(len(square)), inputs.T @ (outputs - mean))
 
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:

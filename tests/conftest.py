@@ -122,10 +122,11 @@ def textured_model() -> Model:
         Level(64, 2, step_rms=0.02, momentum=0.8, luma=((2, 1.0),), smoothing=0.05, jitter=2),
     )
     made = ModelConfig(
-        energy.config, Schedule(levels, gate=0.1, likeness=3.0, transport=1.0), source="red things",
+        energy.config, Schedule(levels, likeness=3.0, transport=1.0), source="red things",
         target="blue things", upsampling=Upsampling(radius=5, epsilon=0.02), probe=True,
     )  # fmt: skip
     probe, transport = fit_probe([red], [blue], load_trunk()), fit_transport(red, blue, load_trunk())
+    transport.octaves.fit(blue)
     return _finished(energy, made, probe, transport=transport)
 
 

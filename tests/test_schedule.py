@@ -131,7 +131,7 @@ def test_things_are_learned_on_the_trunk_with_steps_that_training_measures(shape
     assert isinstance(config.energy, VotesConfig) and config.loss == "logistic"
     assert all(level.step_size == 0 and level.step_rms > 0 for level in schedule.levels)
     assert all(phase.r1_weight > 0 for phase in config.curriculum.phases)
-    assert 0 < schedule.gate < 0.5
+    assert (0 < schedule.gate < 0.5) == (not shapes), "a shape has an outline in the place of a gate"
     assert (schedule.levels[0].guide > 0) == (not shapes), "a shape may grow beyond the source's edges"
     assert shapes or all(use > v.steps for use, v in zip(config.steps_at_use, schedule.levels, strict=True))
     assert (config.texture is not None) == shapes and config.sample_size == 256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from models import silhouette as silhouettes
+from models import transport as transports
+from models.energy import pooled
 from models.model import Model
 from models.sampling import ChainState, sample
+from models.scene import Scene
 from models.schedule import TRANSPORT_STEPS, Level, Schedule
 from models.terms.trunk import load_trunk
 from models.transport import KEPT, SIDE, Transport, fit_transport
+from tests.helpers.busts import busts
 
 
 def domain(seed: int, count: int = 400, mean: float = 0.0) -> Tensor:
@@ -24,6 +30,15 @@ def domain(seed: int, count: int = 400, mean: float = 0.0) -> Tensor:
     mixed = torch.randn(count, 12, generator=own) @ (0.01 * torch.randn(12, 12, generator=own) + 0.03 * torch.eye(12))
     mixed = mixed * torch.linspace(1 - seed / 2, (1 + seed) / 2, 12)
     return mean + 0.7 * torch.einsum("nk,kchw->nchw", mixed, patterns)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_outlines() -> Iterator[None]:
+    """The trunk looks at few pictures for what these tests do not ask about."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(silhouettes, "MAX_PICTURES", 8)
+        patch.setattr(transports, "OUTLINES", 40)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +119,8 @@ def test_a_chain_goes_its_way_straight_and_as_far_as_its_strength(transport: Tra
 
     states = chain(whole)
     assert [state.index for state in states] == list(range(TRANSPORT_STEPS)) and len(states) == whole.steps
-    assert torch.allclose(states[-1].x, transport(start)) and torch.allclose(states[0].energy, start.sum((1, 2, 3)))
+    assert torch.allclose(states[-1].x, Scene.of([start], transport, 1.0).start)
+    assert torch.allclose(states[0].energy, start.sum((1, 2, 3)))
     assert torch.allclose(states[3].x, (start + states[-1].x) / 2)
     assert torch.allclose(chain(whole.scaled(0.5))[-1].x, states[3].x) and whole.scaled(2.0).transport == 1.0
     assert not chain(whole.scaled(0.0))
@@ -137,6 +153,16 @@ def test_the_second_level_begins_with_the_detail_of_examples_and_no_other_does(t
     finally:
         del transport.detail.forward
     assert asked == [SIDE]
+
+
+def test_a_new_things_outline_is_that_of_the_target_pictures_like_it() -> None:
+    """Busts of two sizes: where a large one is expected, more is filled."""
+    targets = torch.cat([busts(40, 0.45, seed=1), busts(40, 0.8, seed=2)])
+    transport = fit_transport(busts(40, 0.6, seed=3), targets, load_trunk())
+    small, large = (transport.outline(pooled(busts(4, size, seed=4), 4)).mean() for size in (0.45, 0.8))
+    assert large > 1.3 * small
+    one = transport.outline(pooled(busts(1, 0.8, seed=5), 4))
+    assert one[0, 0, 14:20, 14:20].min() > 0.9 and one[0, 0, :3, :3].max() < 0.5
 
 
 def test_it_travels_in_the_models_file(model_files: dict[str, Path], tmp_path: Path) -> None:

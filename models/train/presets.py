@@ -33,12 +33,12 @@ class _Kind:
     luma: dict[int, Scales]
     chroma: dict[int, Scales]
     learning_rate: float
-    gate: float
     upsampling: Upsampling
     iterations: dict[int, int]
     batch: dict[int, int]
     guide: float = 0.0
     likeness: float = 0.0
+    gate: float = 0.0
     transport: float = 0.0
     texture: Level | None = None
 
@@ -68,7 +68,7 @@ _COLORS = _Kind(
 # left of the source's own detail lies over the new face, so that it stays only where nothing changed. Fur is a texture.
 _SHAPES = _Kind(
     steps={32: 10, 64: 10, 128: 10},
-    steps_at_use={32: 10, 64: 14, 128: 6},
+    steps_at_use={32: 10, 64: 8, 128: 6},
     step_rms={32: 0.015, 64: 0.015, 128: 0.015},
     luma={
         32: ((2, 0.15), (4, 0.7), (8, 0.7)),
@@ -77,7 +77,6 @@ _SHAPES = _Kind(
     },
     chroma={32: ((4, 0.03),), 64: ((8, 0.03),), 128: ((16, 0.03),)},
     learning_rate=1e-3,
-    gate=0.1,
     upsampling=Upsampling(radius=5, epsilon=0.02),  # all of the new face; of the old one's colours none
     iterations={32: 120, 64: 240, 128: 150},
     batch={32: 8, 64: 8, 128: 8},

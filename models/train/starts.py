@@ -9,6 +9,7 @@ import torch
 
 from models.density import SIDE, Density, fit_density
 from models.energy import pooled
+from models.octaves import PICTURES
 from models.terms.trunk import load_trunk
 from models.train.data import ImageArray
 from models.transport import Transport, fit_transport
@@ -24,10 +25,12 @@ def density_of(target: ImageArray, seed: int = 0) -> Density:
     return fit_density(torch.cat([pooled(batch, _FROM // SIDE) for batch in target.whole(_FROM)]), seed)
 
 
-def transport_of(source: ImageArray, target: ImageArray, seed: int = 0) -> Transport:
-    """The optimal transport between two domains."""
+def transport_of(source: ImageArray, target: ImageArray, finest: int, seed: int = 0) -> Transport:
+    """The optimal transport between two domains, for chains that end at `finest` px."""
     x, y = (torch.cat(list(domain.thinned(_MOST).whole(_FROM))) for domain in (source, target))
-    return fit_transport(x, y, load_trunk(), seed)
+    transport = fit_transport(x, y, load_trunk(), seed)
+    transport.octaves.fit(torch.cat(list(target.thinned(PICTURES).whole(finest))))
+    return transport
 
 
 def drawn_starts(density: Density, size: int, seed: int) -> tuple[ImageArray, ImageArray]:

@@ -302,7 +302,9 @@ class Trainer:
         """From source to target, for schedules that begin with one."""
         if self.given is None or not self.config.curriculum.schedule.transport:
             return None
-        return transport_of(self.given, self.target, self.config.seed).on(self.device)
+        texture = self.config.texture
+        finest = self.config.curriculum.schedule.finest if texture is None else texture.resolution
+        return transport_of(self.given, self.target, finest, self.config.seed).on(self.device)
 
     # What stays ------------------------------------------------------------------------------------------------------
 
