@@ -35,7 +35,7 @@ class Octaves(nn.Module):
     @torch.no_grad()
     def fit(self, pictures: Tensor) -> None:
         """To pictures (N, 3, S, S) in [-1, 1]."""
-        each = [torch.stack([_strength(band).flatten() for band in _octaves(x)]) for x in pictures.split(16)]
+        each = [torch.stack([_strength(band).flatten() for band in octaves_of(x)]) for x in pictures.split(16)]
         self.get_buffer("strength").copy_(torch.cat(each, 1).mean(1))
         self.get_buffer("side").fill_(pictures.shape[-1])
 
@@ -44,17 +44,17 @@ class Octaves(nn.Module):
         """Pictures (B, 3, H, W) in [-1, 1] -> the change that brings their octaves up, (B, 1, H, W), for all channels
         alike; none is made weaker."""
         change = x.new_zeros(())
-        for band, wanted in reversed(list(zip(_octaves(x), self.get_buffer("strength"), strict=True))):
+        for band, wanted in reversed(list(zip(octaves_of(x), self.get_buffer("strength"), strict=True))):
             gain = (wanted / _strength(band).clamp(min=1e-6)).pow(SHARE).clamp(1, MOST)
             change = (_to(change, band) if change.dim() else change) + (gain - 1) * band
         return change
 
 
-def _octaves(x: Tensor) -> list[Tensor]:
-    """What each halving of the light takes away, the finest first: COUNT times (B, 1, h, w)."""
+def octaves_of(x: Tensor, count: int = COUNT) -> list[Tensor]:
+    """What each halving of the light takes away, the finest first: `count` times (B, 1, h, w)."""
     light = torch.einsum("c,bchw->bhw", x.new_tensor([0.299, 0.587, 0.114]), x)[:, None]
     bands = []
-    for _ in range(COUNT):
+    for _ in range(count):
         half = F.interpolate(light, scale_factor=0.5, mode="bilinear", antialias=True, align_corners=False)
         bands.append(light - _to(half, light))
         light = half

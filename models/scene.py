@@ -1,7 +1,7 @@
 """A photo whose thing makes way for another one: what a chain with a transport begins with, and what it leaves alone.
 
 The ground stays. In the place of the old thing stands what is around it, and the new one stands before that. Steps are
-taken inside the new thing's outline alone.
+taken inside the new thing's outline alone. Of the old one its faintest and finest detail stays, where both are: fur.
 """
 
 from __future__ import annotations
@@ -14,31 +14,39 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.energy import pooled
+from models.octaves import octaves_of
+from models.silhouette import ground
 from models.transport import Transport
+
+FAINT = 0.04  # on the [-1, 1] scale: detail of the finest octave that is stronger draws shapes, of eyes or whiskers
 
 
 @dataclass(frozen=True)
 class Scene:
     """start: where chains go first, (B, 3, h, w) at the coarsest level. sources: the photos without their things, at
-    each level's resolution. inside: how much of each place the new thing fills, (B, 1, h, w) in [0, 1]. share: how far
-    chains go."""
+    each level's resolution. inside: how much of each place the new thing fills, (B, 1, h, w) in [0, 1]. fur: of the old
+    things, (B, 1, H, W) at the finest level. share: how far chains go."""
 
     start: Tensor
     sources: Sequence[Tensor]
     inside: Tensor
+    fur: Tensor
     share: float
     transport: Transport
 
     @classmethod
     def of(cls, sources: Sequence[Tensor], transport: Transport, share: float = 1.0) -> Scene:
         """Of photos at each level's resolution, (B, 3, h, w) in [-1, 1], coarse to fine."""
-        ground = transport.silhouette.ground(sources[-1])
-        grounds = [pooled(ground, ground.shape[-1] // x.shape[-1]) for x in sources]
+        finest = sources[-1]
+        thing = transport.silhouette.thing(finest)
+        bare = ground(finest, thing)
+        grounds = [pooled(bare, bare.shape[-1] // x.shape[-1]) for x in sources]
         moved = transport(sources[0])
         inside = transport.outline(moved)
         start = torch.lerp(grounds[0], moved, inside)
-        bare = [torch.lerp(x, ground, share) for x, ground in zip(sources, grounds, strict=True)]
-        return cls(start, bare, inside, share, transport)
+        left = [torch.lerp(x, y, share) for x, y in zip(sources, grounds, strict=True)]
+        fur = thing * octaves_of(finest, 1)[0].clamp(-FAINT, FAINT)
+        return cls(start, left, inside, fur, share, transport)
 
     def missing(self, x: Tensor) -> Tensor:
         """What the first level's pictures (B, 3, h, w) lack at the second one: (B, 1, 2h, 2w)."""
@@ -49,9 +57,12 @@ class Scene:
         return self._inside(step) * step
 
     def finished(self, x: Tensor, resolution: int) -> Tensor:
-        """Pictures at the end of a level: after that of the finest light, with as much of it as photos have."""
+        """Pictures at the end of a level: after that of the finest light, with fur, and light as strong as photos'."""
         octaves = self.transport.octaves
-        return (x + self._inside(x) * octaves(x)).clamp(-1, 1) if resolution == octaves.resolution else x
+        if resolution != octaves.resolution:
+            return x
+        x = x + self._inside(x) * self.fur
+        return (x + self._inside(x) * octaves(x)).clamp(-1, 1)
 
     def _inside(self, x: Tensor) -> Tensor:
         return F.interpolate(self.inside, x.shape[-2:], mode="bilinear", align_corners=False)

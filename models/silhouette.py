@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.detail import means
 from models.energy import pooled
 from models.guided import GuidedFilter
 from models.logistic import fit_logistic
@@ -80,14 +81,19 @@ class Silhouette(OnTrunk):
             self.get_buffer(name).copy_(value)
 
     @torch.no_grad()
-    def ground(self, x: Tensor) -> Tensor:
-        """Square pictures (B, 3, S, S) in [-1, 1] without their thing, the same shape: in its place stand the colours
-        around it."""
+    def thing(self, x: Tensor) -> Tensor:
+        """Square pictures (B, 3, S, S) in [-1, 1] -> how much of each place belongs to their thing, with some margin:
+        (B, 1, S, S) in [0, 1]."""
         thing = torch.sigmoid(STEEP * (self(x) + ANY))
-        thing = _averaged(F.max_pool2d(thing, GROWN, 1, GROWN // 2), GROWN)
-        around = _filled(_resized(x, GRID), (1 - thing) ** 4)
-        size = x.shape[-1]
-        return torch.lerp(x, _resized(around, size), _resized(thing, size))
+        thing = F.max_pool2d(thing, GROWN, 1, GROWN // 2)
+        return _resized(means(thing, GROWN), x.shape[-1])
+
+
+def ground(x: Tensor, thing: Tensor) -> Tensor:
+    """Square pictures (B, 3, S, S) in [-1, 1] without their thing (B, 1, S, S), the same shape: in its place stand the
+    colours around it."""
+    around = _filled(_resized(x, GRID), (1 - _resized(thing, GRID)) ** 4)
+    return torch.lerp(x, _resized(around, x.shape[-1]), thing)
 
 
 def _middle_and_edge() -> tuple[Tensor, Tensor]:
@@ -112,10 +118,6 @@ def _filled(x: Tensor, known: Tensor) -> Tensor:
         total, reached = total + share * sums / count, reached + share
         side //= 2
     return total
-
-
-def _averaged(x: Tensor, window: int) -> Tensor:
-    return F.avg_pool2d(x, window, 1, window // 2, count_include_pad=False)
 
 
 def _resized(x: Tensor, side: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.energy import pooled
 from models.model import Model
 from models.sampling import sample
-from models.scene import Scene
+from models.scene import FAINT, Scene
 from models.schedule import Level, Schedule
 from models.terms.trunk import load_trunk
 from models.transport import Transport, fit_transport
@@ -61,6 +61,17 @@ def test_fine_light_is_made_up_for_at_the_level_that_it_was_measured_on(transpor
     assert torch.equal(scene.finished(x, 32), x)
     finished = scene.finished(x, 64)
     assert finished.diff(dim=3).abs().mean() > 1.05 * x.diff(dim=3).abs().mean()
+
+
+def test_fur_is_faint_and_of_the_old_thing_alone(transport: Transport) -> None:
+    """Busts have stripes, grounds have none."""
+    lined = busts(2, seed=8)
+    lined[..., 64, :] += 1.0
+    plain, line = (Scene.of(at_levels(y), transport, 1.0).fur.abs() for y in (busts(2, seed=8), lined))
+    assert plain.shape == (2, 1, 64, 64)
+    assert plain[..., 26:38, 26:38].mean() > 0.5 * FAINT
+    assert plain[..., :4, :4].mean() < 0.01 * FAINT
+    assert max(plain.max(), line.max()) <= FAINT + 1e-6
 
 
 def test_models_that_ship_can_be_asked_for_a_part_of_the_way(model_files: dict[str, Path]) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.silhouette import GRID, Silhouette
+from models.silhouette import GRID, Silhouette, ground
 from models.terms.trunk import load_trunk
 from tests.helpers.busts import axes, busts
 
@@ -41,16 +41,16 @@ def test_the_position_alone_tells_nothing(silhouette: Silhouette) -> None:
 
 def test_the_ground_is_the_photos_own_and_has_no_thing(silhouette: Silhouette) -> None:
     x, bare = busts(6, seed=5, side=256), busts(6, size=0.0, seed=5, side=256)
-    ground = silhouette.ground(x)
-    assert ground.shape == x.shape and float(ground.abs().max()) <= 1.001
+    left = ground(x, silhouette.thing(x))
+    assert left.shape == x.shape and float(left.abs().max()) <= 1.001
     corner = (slice(None), slice(None), slice(0, 24), slice(0, 24))
-    assert (ground - x)[corner].abs().mean() < 0.1 * (x - x.mean((2, 3), keepdim=True))[corner].abs().mean()
+    assert (left - x)[corner].abs().mean() < 0.1 * (x - x.mean((2, 3), keepdim=True))[corner].abs().mean()
     inside = F.interpolate(places(0.5)[None, None].float(), (256, 256))
-    stripes = [(y.diff(dim=3).abs() * inside[..., 1:]).mean() for y in (x, ground, bare)]
+    stripes = [(y.diff(dim=3).abs() * inside[..., 1:]).mean() for y in (x, left, bare)]
     assert stripes[1] < 2 * stripes[2] < 0.5 * stripes[0]
 
 
 def test_pictures_do_not_depend_on_their_neighbours(silhouette: Silhouette) -> None:
     x = busts(3, seed=6)
-    together, alone = silhouette.ground(x), torch.cat([silhouette.ground(one[None]) for one in x])
+    together, alone = silhouette.thing(x), torch.cat([silhouette.thing(one[None]) for one in x])
     assert torch.allclose(together, alone, atol=1e-4)
