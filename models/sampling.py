@@ -140,12 +140,16 @@ def _along_edges(level: Level, source: Tensor) -> Smoothing:
     return GuidedScales(source, windows, level.guide)
 
 
+def smoothed(x: Tensor, level: Level, noise: NoiseFn) -> Tensor:
+    """x + s n: where the energy of a chain's step is asked."""
+    return x + level.smoothing * noise(x) if level.smoothing else x
+
+
 def smoothed_grad(
     energy: EnergyFn, x: Tensor, level: Level, noise: NoiseFn, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
     """Energies and gradients at x + s n, shifted by a few pixels at random: neither depends on the trunk's grid."""
-    if level.smoothing:
-        x = x + level.smoothing * noise(x)
+    x = smoothed(x, level, noise)
     if not level.jitter:
         return energy_and_grad(energy, x)
     down, right = torch.randint(-level.jitter, level.jitter + 1, (2,), generator=generator).tolist()

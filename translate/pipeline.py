@@ -22,8 +22,8 @@ from models.gate import SIDE as PROBE_SIDE
 from models.model import Energy, Model
 from models.names import FILE_NAME
 from models.registry import locate
-from models.sampling import ChainState, pyramid, sample, shared_noise
-from models.schedule import Schedule
+from models.sampling import ChainState, pyramid, sample, shared_noise, smoothed
+from models.schedule import Level, Schedule
 from models.terms.pixels import HEAD_RESOLUTION, PixelConfig
 from translate import __version__
 from translate.images.read import open_image
@@ -276,7 +276,7 @@ class Translator:
             self.energy.at, schedule, sources[0], sources,
             transport=transport, noise=noise, generator=generator,
         )  # fmt: skip
-        for step, energies in self._with_energies(steps):
+        for step, energies in self._with_energies(steps, schedule):
             level = numbers[step.resolution]
             before, reached = befores[level], shown(step.x, step.resolution)
             yield [
@@ -295,20 +295,25 @@ class Translator:
         found = self.model.probe.evidence(pixels).cpu()
         return [pooled(found, schedule.finest // level.resolution) for level in schedule.levels]
 
-    def _with_energies(self, steps: Iterator[ChainState]) -> Iterator[tuple[ChainState, list[float]]]:
+    def _with_energies(
+        self, steps: Iterator[ChainState], schedule: Schedule
+    ) -> Iterator[tuple[ChainState, list[float]]]:
         """Each step with the energy AFTER it: the next step brings it, but for the last step of a level."""
+        levels = {level.resolution: level for level in schedule.levels}
         held: ChainState | None = None
         for step in steps:
             if held is not None:
                 same_level = step.resolution == held.resolution
-                yield held, step.energy.tolist() if same_level else self._energy_of(held)
+                yield held, step.energy.tolist() if same_level else self._energy_of(held, levels[held.resolution])
             held = step
         if held is not None:
-            yield held, self._energy_of(held)
+            yield held, self._energy_of(held, levels[held.resolution])
 
     @torch.no_grad()
-    def _energy_of(self, step: ChainState) -> list[float]:
-        energies: list[float] = self.energy(step.x, step.resolution).tolist()
+    def _energy_of(self, step: ChainState, level: Level) -> list[float]:
+        """With noise as steps have it, and of its own: without it the last energy of a level would be another kind."""
+        noise = shared_noise(torch.Generator().manual_seed(0))
+        energies: list[float] = self.energy(smoothed(step.x, level, noise), level.resolution).tolist()
         return energies
 
 
