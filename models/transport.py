@@ -35,7 +35,7 @@ EXAMPLES = 1024  # pictures of the target and their mirror images, at most, that
 KEPT = 8  # axes of the target along which pictures vary most, in colour and light, that the Gaussian alone decides
 NEIGHBORS = 8  # the kernel is as wide as the distance to the neighbour of this rank
 WIDTH = 0.15  # times that, in squares
-RIDGE = 0.02  # weight decay of the outlines' regression, times pictures and their mean variance along a direction
+RIDGE = 0.02  # weight decay of the regression of outlines, as a share of the mean square along a direction
 OUTLINES = 256  # pictures of the target and their mirror images, at most, that outlines are learned from
 _AT_ONCE = 4  # more at once take longer each
 _INSIDE, _STEEP = 1.0, 2.0  # logits of an outline's middle, and its steepness
@@ -77,8 +77,8 @@ class Transport(nn.Module):
         """Source pictures (B, 3, h, w) in [-1, 1] -> where their chains begin, the same shape and range.
 
         typical: with the shapes that the target's pictures have in common; otherwise the Gaussians' transport alone.
-        Pictures of another shape are moved by what moves their squeezed copy. What the directions do not hold of a
-        picture stays where both are alike.
+        Pictures of another shape are moved as their squeezed copy. What the directions do not hold of a picture, and
+        what is finer, stays where both are alike.
         """
         square = F.interpolate(x, (SIDE, SIDE), mode="area")
         basis = self.get_buffer("basis").flatten(1)
@@ -86,9 +86,10 @@ class Transport(nn.Module):
         rest = (centred - centred @ basis.T @ basis).view_as(square)
         coordinates = self.coordinates(square)
         moved = self.pictures(self.typical(coordinates) if typical else coordinates)
-        moved = moved + kept(square, moved, LIKENESS) * rest
-        change = F.interpolate(moved - square, x.shape[-2:], mode="bilinear", align_corners=False)
-        return (x + change).clamp(-1, 1)
+        alike = kept(square, moved, LIKENESS)
+        moved = moved + alike * rest
+        moved, square, alike = (_to(y, x) for y in (moved, square, alike))
+        return (moved + alike * (x - square)).clamp(-1, 1)
 
     @torch.no_grad()
     def outline(self, x: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ class Transport(nn.Module):
         own = centred @ self.get_buffer("basis").flatten(1).T @ self.get_buffer("outlines").flatten(1)
         logits = (own.view(-1, SIDE, SIDE) + self.get_buffer("outline_mean"))[:, None]
         share = torch.sigmoid(_STEEP * (logits + _INSIDE))
-        return F.interpolate(share, x.shape[-2:], mode="bilinear", align_corners=False)
+        return _to(share, x)
 
     def coordinates(self, x: Tensor) -> Tensor:
         """Source pictures (B, 3, SIDE, SIDE) -> where the Gaussians' transport takes them: (B, DIRECTIONS)."""
@@ -175,6 +176,10 @@ def _regressed(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
     square = inputs.T @ inputs
     decay = RIDGE * square.diagonal().mean() + _FLOOR
     return mean, torch.linalg.solve(square + decay * torch.eye(len(square)), inputs.T @ (outputs - mean))
+
+
+def _to(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:
