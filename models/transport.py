@@ -47,8 +47,9 @@ class Transport(nn.Module):
 
     source_mean, target_mean: (3, SIDE, SIDE). basis: the directions, (DIRECTIONS, 3, SIDE, SIDE), orthonormal, along
     the target's axes by falling variance. matrix: T in these. deviations: of the target along them, (DIRECTIONS,).
-    examples: pictures of the target in these, (EXAMPLES, DIRECTIONS). Zeros stand where there are fewer. detail: what
-    is finer.
+    examples: pictures of the target in these, (EXAMPLES, DIRECTIONS). Zeros stand where there are fewer. outline_mean,
+    outlines: logits of the target's outlines, (SIDE, SIDE), and their slopes along the directions, (DIRECTIONS, SIDE,
+    SIDE). detail, octaves: what is finer, and how strong it is. silhouette: where the source's own things are.
     """
 
     def __init__(self, trunk: Trunk) -> None:
