@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from models.config import Upsampling
+from models.gate import SIDE as PROBE_SIDE
 from models.losses import Loss
 from models.schedule import Level, Schedule
 from models.terms.pixels import PixelConfig
@@ -137,8 +138,9 @@ class TrainingConfig:
 
     @property
     def picture_size(self) -> int:
-        """Side of the training pictures in pixels: an eighth more than those of samples, for random crops."""
-        return self.sample_size * 9 // 8
+        """Side of the training pictures in pixels: an eighth more than those of samples, for random crops, and no less
+        than the probe looks at: it must know photos as they will come."""
+        return max(self.sample_size * 9 // 8, PROBE_SIDE)
 
     @property
     def sample_size(self) -> int:

@@ -24,6 +24,7 @@ from models.config import ModelConfig
 from models.density import Density
 from models.energy import EnergyFn
 from models.errors import BadModel, Diverged
+from models.gate import SIDE as PROBE_SIDE
 from models.gate import DomainProbe, blended, fit_probe
 from models.losses import LossTerms, adversarial_loss, denoising_loss
 from models.model import Energy, Model, build, load_state, part, save_state
@@ -291,12 +292,11 @@ class Trainer:
         blends of its pictures, for telling what is unusual."""
         if self.source is None:
             return None
-        side = min(self.config.sample_size, 128)
-        target = [x.to(self.device) for x in self.target.whole(side)]
+        target = [x.to(self.device) for x in self.target.whole(PROBE_SIDE)]
         trunk = load_trunk(device=self.device)
         if self.given is None:
             return fit_probe(target, [blended(batch) for batch in target], trunk)
-        return fit_probe([x.to(self.device) for x in self.given.whole(side)], target, trunk)
+        return fit_probe([x.to(self.device) for x in self.given.whole(PROBE_SIDE)], target, trunk)
 
     def _fitted_transport(self) -> Transport | None:
         """From source to target, for schedules that begin with one."""
