@@ -29,7 +29,7 @@ SHOWN = {
     "apple2orange": "apples_on_table", "orange2apple": "oranges_pile", "cat2dog": "cat_chelsea",
     "dog2cat": "dog_spaniel", "photo2vangogh": "photo_pavilion",
 }  # fmt: skip
-SEEDS = {"cat2dog": 5, "dog2cat": 3}  # the best by eye of the first six; README says so
+SEEDS = {"cat2dog": 5, "dog2cat": 4}  # the best by eye of the first six; README says so
 ANIMATED = "cat2dog"
 EXPLAINED = ("apple2orange", "cat2dog")
 SHARES = (0.08, 0.25, 0.5)  # of the chain: most of a change comes early
