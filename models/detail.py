@@ -48,6 +48,11 @@ def likeness(one: Tensor, other: Tensor) -> Tensor:
     return alike.clamp(0, 1)
 
 
+def luma(x: Tensor) -> Tensor:
+    """Pictures (B, 3, h, w) -> their light as television weighs it (ITU-R BT.601): (B, 1, h, w)."""
+    return torch.einsum("c,bchw->bhw", x.new_tensor([0.299, 0.587, 0.114]), x)[:, None]
+
+
 def means(x: Tensor, window: int = WINDOW) -> Tensor:
     """Over the window around each place, of what lies inside the picture: (B, C, h, w), the same shape. Odd windows."""
     return F.avg_pool2d(x, window, 1, window // 2, count_include_pad=False)

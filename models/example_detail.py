@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.detail import means
+from models.detail import luma, means
 from models.energy import enlarged, pooled
 from models.thinning import thinned
 
@@ -43,14 +43,14 @@ class ExampleDetail(nn.Module):
     @torch.no_grad()
     def fit(self, pictures: Tensor) -> None:
         """From pictures (N, 3, S, S) in [-1, 1]; of a single one nothing is kept."""
-        small = _luma(F.interpolate(thinned(pictures, EXAMPLES), (FINE, FINE), mode="area"))
+        small = luma(F.interpolate(thinned(pictures, EXAMPLES), (FINE, FINE), mode="area"))
         known, detail = _examples(small)
         count = len(small)
-        luma = self.get_buffer("luma").zero_()
+        kept = self.get_buffer("luma").zero_()
         for number in range(count if count > 1 else 0):
             others = [n for n in range(2 * count) if n not in (number, count + number)]
             weights = _weights(known[number], known[others], BLEND)
-            luma[number] = _blend(weights, known[others], detail[others])[0]
+            kept[number] = _blend(weights, known[others], detail[others])[0]
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class ExampleDetail(nn.Module):
         if not len(fine):
             return x.new_zeros(len(x), 1, *size)
         known, detail = _examples(fine)
-        asked = _relief(_luma(F.interpolate(x, (COARSE, COARSE), mode="area")))
+        asked = _relief(luma(F.interpolate(x, (COARSE, COARSE), mode="area")))
         found = torch.stack([_blend(_weights(one, known, WIDTH), known, detail) for one in asked])
         # An average is flatter than what it is of.
         strength = asked.std((2, 3), keepdim=True) / pooled(found, 2).std((2, 3), keepdim=True).clamp(min=1e-3)
@@ -76,10 +76,10 @@ def _blend(weights: Tensor, known: Tensor, detail: Tensor) -> Tensor:
     return enlarged(coarse)[0] + (enlarged(weights[:, None])[:, 0] * detail).sum(0)
 
 
-def _examples(luma: Tensor) -> tuple[Tensor, Tensor]:
+def _examples(light: Tensor) -> tuple[Tensor, Tensor]:
     """Pictures (N, 1, FINE, FINE) and their mirror images -> what is compared, (2N, COARSE, COARSE), and what is finer,
     (2N, FINE, FINE)."""
-    both = torch.cat([luma, luma.flip(3)])
+    both = torch.cat([light, light.flip(3)])
     coarse = pooled(both, 2)
     return _relief(coarse)[:, 0], (both - enlarged(coarse))[:, 0]
 
@@ -92,9 +92,5 @@ def _weights(asked: Tensor, known: Tensor, width: float) -> Tensor:
     return torch.softmax(-far / (width * nearest).clamp(min=_SMALLEST), 0)
 
 
-def _luma(x: Tensor) -> Tensor:
-    return torch.einsum("c,bchw->bhw", x.new_tensor([0.299, 0.587, 0.114]), x)[:, None]
-
-
-def _relief(luma: Tensor) -> Tensor:
-    return luma - means(luma, LEVEL)
+def _relief(light: Tensor) -> Tensor:
+    return light - means(light, LEVEL)

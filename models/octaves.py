@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.detail import luma
+
 COUNT = 4  # octaves, the finest first
 PICTURES = 128  # of a domain, at most, that the octaves are measured on
 SHARE = 0.5  # of the way to the domain's strength, as a logarithm: all of it shows each flaw of a chain
@@ -52,7 +54,7 @@ class Octaves(nn.Module):
 
 def octaves_of(x: Tensor, count: int = COUNT) -> list[Tensor]:
     """What each halving of the light takes away, the finest first: `count` times (B, 1, h, w)."""
-    light = torch.einsum("c,bchw->bhw", x.new_tensor([0.299, 0.587, 0.114]), x)[:, None]
+    light = luma(x)
     bands = []
     for _ in range(count):
         half = F.interpolate(light, scale_factor=0.5, mode="bilinear", antialias=True, align_corners=False)

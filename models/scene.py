@@ -61,8 +61,9 @@ class Scene:
         octaves = self.transport.octaves
         if resolution != octaves.resolution:
             return x
-        x = x + self._inside(x) * self.fur
-        return (x + self._inside(x) * octaves(x)).clamp(-1, 1)
+        inside = self._inside(x)
+        x = x + inside * self.fur
+        return (x + inside * octaves(x)).clamp(-1, 1)
 
     def _inside(self, x: Tensor) -> Tensor:
         return F.interpolate(self.inside, x.shape[-2:], mode="bilinear", align_corners=False)

@@ -32,7 +32,7 @@ FIRM = 6.0  # logits count as no more than this
 MAX_PICTURES = 128  # of each domain that the classifier is fitted to
 DECAY = 1e-2  # of its weights
 _EVERY = 5  # of so many places that training pictures have, one is learned from
-_AT_ONCE = 4  # more at once take longer each
+AT_ONCE = 4  # more at once take longer each
 
 ANY = 2.5  # logits: what is not clearly ground is taken out with the thing
 STEEP = 1.5
@@ -68,7 +68,7 @@ class Silhouette(OnTrunk):
         middle, edge = _middle_and_edge()
         inside, outside = [], []
         for pictures in domains:
-            for batch in thinned(pictures, MAX_PICTURES).split(_AT_ONCE):
+            for batch in thinned(pictures, MAX_PICTURES).split(AT_ONCE):
                 features = self.features(batch)
                 inside.append(features[:, middle].flatten(0, 1)[::_EVERY])
                 outside.append(features[:, edge].flatten(0, 1)[::_EVERY])

@@ -23,7 +23,7 @@ from models.energy import pooled
 from models.example_detail import ExampleDetail
 from models.framing import Framing, fit_framing
 from models.octaves import Octaves
-from models.silhouette import GRID, Silhouette
+from models.silhouette import AT_ONCE, GRID, Silhouette
 from models.terms.trunk import Trunk, load_trunk
 from models.thinning import thinned
 
@@ -37,7 +37,6 @@ NEIGHBORS = 8  # the kernel is as wide as the distance to the neighbour of this 
 WIDTH = 0.15  # times that, in squares
 RIDGE = 0.02  # weight decay of the regression of outlines, as a share of the mean square along a direction
 OUTLINES = 256  # pictures of the target and their mirror images, at most, that outlines are learned from
-_AT_ONCE = 4  # more at once take longer each
 _INSIDE, _STEEP = 1.0, 2.0  # logits of an outline's middle, and its steepness
 LIKENESS = 8.0  # power, see detail.kept: at these few pixels half of a face is alike for both
 
@@ -162,7 +161,7 @@ def fit_transport(source: Tensor, target: Tensor, trunk: Trunk, seed: int = 0) -
     transport.get_buffer("deviations")[:directions] = b.diagonal().sqrt()
     transport.get_buffer("examples")[: len(examples), :directions] = examples
     transport.silhouette.fit(source, target)
-    shown = [transport.silhouette(x) for x in thinned(target, OUTLINES).split(_AT_ONCE)]
+    shown = [transport.silhouette(x) for x in thinned(target, OUTLINES).split(AT_ONCE)]
     outlines = pooled(torch.cat(shown), GRID // SIDE)
     own = torch.cat([thinned(half, OUTLINES) for half in coordinates[1].chunk(2)])
     mean, slopes = _regressed(own, torch.cat([outlines, outlines.flip(3)]).flatten(1).double())

@@ -302,9 +302,7 @@ class Trainer:
         """From source to target, for schedules that begin with one."""
         if self.given is None or not self.config.curriculum.schedule.transport:
             return None
-        texture = self.config.texture
-        finest = self.config.curriculum.schedule.finest if texture is None else texture.resolution
-        return transport_of(self.given, self.target, finest, self.config.seed).on(self.device)
+        return transport_of(self.given, self.target, self.config.sample_size, self.config.seed).on(self.device)
 
     # What stays ------------------------------------------------------------------------------------------------------
 
