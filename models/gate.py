@@ -79,6 +79,11 @@ class DomainProbe(OnTrunk):
         beyond = (told - background).clamp(min=0).unsqueeze(1)
         return F.interpolate(beyond, x.shape[-2:], mode="bilinear", align_corners=False)
 
+    def evidence_at(self, sources: Sequence[Tensor]) -> list[Tensor]:
+        """The evidence of the finest of pictures at several resolutions, coarse to fine, at each of these."""
+        finest = self.evidence(sources[-1])
+        return [F.interpolate(finest, x.shape[-2:], mode="area") for x in sources]
+
     @torch.no_grad()
     def accepts(self, x: Tensor) -> list[bool]:
         """Whether pictures (B, 3, H, W) look like the source domain: neither like the target, nor like nothing seen."""
@@ -150,28 +155,33 @@ class DomainProbe(OnTrunk):
 def gate_change(source: Tensor, state: Tensor, gate: float, evidence: Tensor | None = None) -> Tensor:
     """The state with its change from the source kept where that is strong, and dropped where it is faint beside it.
 
+    source, state, gate, evidence: see `strong`; a gate of 0 keeps all.
+    """
+    return source + strong(source, state, gate, evidence) * (state - source) if gate else state
+
+
+def strong(source: Tensor, state: Tensor, gate: float, evidence: Tensor | None = None) -> Tensor:
+    """How strong the change from source to state is at each place, beside the strongest: (B, 1, H, W) in [0, 1].
+
     source, state: (B, 3, H, W) in [-1, 1]; gate: 0..1; evidence: (B, 1, H, W), 0 or more, how much a pixel counts, see
     DomainProbe; without it all count the same. What is of one colour is of one thing: with m the mean of evidence x the
     square of the change over all pixels like this one (a Gaussian in colour, COLOR_SIGMA wide: Tomasi & Manduchi, ICCV
-    1998, without a bound in space) and M the 95 % quantile of evidence x the square of the change, the change is scaled
-    by m^2 / (m^2 + (gate^2 M)^2). It is all found on small copies, for the scale to be smooth, and quick.
+    1998, without a bound in space) and M the 95 % quantile of evidence x the square of the change, it is
+    m^2 / (m^2 + (gate^2 M)^2). It is all found on small copies, for it to be smooth, and quick.
     """
-    if not gate:
-        return state
-    change = state - source
-    moved = change.square().mean(dim=1, keepdim=True)
+    moved = (state - source).square().mean(dim=1, keepdim=True)
     if evidence is not None:
         moved = moved * evidence
-    strong = gate**2 * moved.flatten(1).quantile(0.95, dim=1).view(-1, 1, 1)
+    most = gate**2 * moved.flatten(1).quantile(0.95, dim=1).view(-1, 1, 1)
     coarse, fine = (_copy(torch.cat([source, moved], 1), side) for side in (GRID // 4, GRID))
     asked, known = fine[:, :3].flatten(2).mT, coarse.flatten(2)  # (B, places, 3) and (B, 4, places)
     color = known[:, :3]
     # Softmax of -|asked - color|^2 / (2 COLOR_SIGMA^2), but for |asked|^2, which it does not see.
     alike = torch.softmax((asked @ color - color.square().sum(1, keepdim=True) / 2) / COLOR_SIGMA**2, dim=2)
     mean = alike @ known[:, 3:].mT
-    scale = mean.square() / (mean.square() + strong.square()).clamp(min=1e-12)
+    scale = mean.square() / (mean.square() + most.square()).clamp(min=1e-12)
     scale = scale.mT.unflatten(2, fine.shape[-2:])
-    return source + change * F.interpolate(scale, source.shape[-2:], mode="bilinear", align_corners=False)
+    return F.interpolate(scale, source.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def keep_colors(source: Tensor, state: Tensor, share: float) -> Tensor:

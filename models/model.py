@@ -1,5 +1,5 @@
-"""A model: energy, domain probe, density, transport and configuration. The one thing that travels to disk, to the Hub,
-to workers.
+"""A model: energy, configuration, and what belongs to them: domain probe, density, transport, palette. The one thing
+that travels to disk, to the Hub, to workers.
 
 Files are safetensors with the configuration inside, written whole or not at all. Never pickle: a file somebody sends
 can only hold numbers and a JSON text, and both are checked before use.
@@ -30,6 +30,7 @@ from models.errors import BadModel
 from models.fingerprint import fingerprint
 from models.gate import DomainProbe
 from models.names import FILE_NAME
+from models.palette import Palette
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
 from models.terms.statistics import StatisticsConfig, StatisticsEnergy
@@ -39,7 +40,8 @@ from models.transport import Transport
 
 Energy: TypeAlias = PixelEnergy | PerceptualEnergy | StatisticsEnergy | TexturedEnergy
 
-PROBE, DENSITY, TRANSPORT = "probe.", "density.", "transport."  # what the names of their tensors begin with
+# What the names of their tensors begin with.
+PROBE, DENSITY, TRANSPORT, PALETTE = "probe.", "density.", "transport.", "palette."
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
 MAX_BYTES = 64 * 2**20  # the presets' models take one to three
 _FINEST, _MAX_WIDTH = 1024, 256  # what a file may ask for: pixels, and channels
@@ -54,6 +56,7 @@ class Model:
     probe: DomainProbe | None = None
     density: Density | None = None
     transport: Transport | None = None
+    palette: Palette | None = None
     digest: str = ""
 
     @property
@@ -69,8 +72,9 @@ class Model:
         probe = None if self.probe is None else self.probe.on(device)
         density = None if self.density is None else copy.deepcopy(self.density).to(device)
         transport = None if self.transport is None else self.transport.on(device)
+        palette = None if self.palette is None else copy.deepcopy(self.palette).to(device)
         energy = energy.eval().requires_grad_(False)
-        return replace(self, energy=energy, probe=probe, density=density, transport=transport)
+        return replace(self, energy=energy, probe=probe, density=density, transport=transport, palette=palette)
 
     def edited(
         self,
@@ -130,12 +134,15 @@ class Model:
             tensors |= {DENSITY + name: _stored(value, True) for name, value in self.density.state_dict().items()}
         if self.transport is not None:
             tensors |= {TRANSPORT + name: _stored(value, True) for name, value in self.transport.state_dict().items()}
+        if self.palette is not None:
+            tensors |= {PALETTE + name: _stored(value, True) for name, value in self.palette.state_dict().items()}
         config = replace(
             self.config,
             trunk=self._trunk_digest(),
             probe=self.probe is not None,
             density=self.density is not None,
             transport=self.transport is not None,
+            palette=self.palette is not None,
         )
         header = {"format": FORMAT, "kind": "model", "weights": fingerprint(tensors), "config": configs.as_dict(config)}
         return to_bytes(tensors, metadata={KEY: json.dumps(header)})
@@ -185,7 +192,8 @@ class Model:
 
     @classmethod
     def _of(cls, config: ModelConfig, tensors: dict[str, Tensor], digest: str) -> Model:
-        energy, probe, density, transport = build(config.energy), None, None, None
+        energy = build(config.energy)
+        probe, density, transport, palette = None, None, None, None
         if config.probe:
             probe = DomainProbe(load_trunk())
             probe.load_state_dict(part(tensors, PROBE))
@@ -195,9 +203,12 @@ class Model:
         if config.transport:
             transport = Transport(load_trunk())
             transport.load_state_dict(part(tensors, TRANSPORT))
-        beside = PROBE, DENSITY, TRANSPORT
+        if config.palette:
+            palette = Palette()
+            palette.load_state_dict(part(tensors, PALETTE))
+        beside = PROBE, DENSITY, TRANSPORT, PALETTE
         energy.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(beside)})
-        return cls(energy.eval().requires_grad_(False), config, probe, density, transport, digest)
+        return cls(energy.eval().requires_grad_(False), config, probe, density, transport, palette, digest)
 
     def _trunk_digest(self) -> str:
         return load_trunk().digest if self.probe is not None or not isinstance(self.energy, PixelEnergy) else ""
@@ -270,6 +281,8 @@ def _skeleton(config: ModelConfig) -> dict[str, Tensor]:
             parts |= {DENSITY + name: value for name, value in Density().state_dict().items()}
         if config.transport:
             parts |= {TRANSPORT + name: value for name, value in Transport(None).state_dict().items()}  # type: ignore[arg-type]
+        if config.palette:
+            parts |= {PALETTE + name: value for name, value in Palette().state_dict().items()}
     return parts
 
 

@@ -74,6 +74,7 @@ def sample(
     sources: Sequence[Tensor] | None = None,
     *,
     transport: Transport | None = None,
+    finish: Hook | None = None,
     hooks: Sequence[Hook] = (),
     noise: NoiseFn = torch.randn_like,
     generator: torch.Generator | None = None,
@@ -84,8 +85,9 @@ def sample(
     source pictures at each level's resolution: what a level has reached is carried up with their finer detail, see
     detail.carried. Without sources the pictures alone are carried up. transport: what puts another thing in the place
     of the sources' own, as far as the schedule says, before the first level's own steps, see scene.py; it needs
-    sources. hooks: called after every step. noise: draws for smoothing and temperature. generator: of the shifts;
-    torch's global one by default. Keeps no graph; `start` is not changed.
+    sources. finish: called after the last step of each level, such as Palette.toward; hooks: after every step. noise:
+    draws for smoothing and temperature. generator: of the shifts; torch's global one by default. Keeps no graph;
+    `start` is not changed.
     """
     x, before, scene = start, 0, None
     if transport is not None and sources is not None and schedule.transport:
@@ -113,8 +115,9 @@ def sample(
             if level.temperature:
                 z = z + level.temperature * noise(z)
             x = inverse_mirror(z, schedule.white_point).clamp(-1, 1)
-            if scene is not None and index + 1 == level.steps:
-                x = scene.finished(x, level.resolution)
+            if index + 1 == level.steps:
+                x = x if scene is None else scene.finished(x, level.resolution)
+                x = x if finish is None else finish(x, level.resolution)
             for hook in hooks:
                 x = hook(x, level.resolution)
             yield ChainState(x, energies, level.resolution, before + index)

@@ -70,6 +70,8 @@ class Schedule:
     the source's own large colours that is kept, in 0..1, see gate.keep_colors. likeness: how alike source and result
     must be around a place for the source's fine detail to stay there, as a power, see detail.kept; 0 keeps all.
     transport: the share of the way that optimal transport takes the start, for models that have one, see transport.py.
+    palette: the share of the way that the ends of levels go to the colours of the target's things, in 0..1, for models
+    that have a palette, see palette.py.
     """
 
     levels: tuple[Level, ...]
@@ -78,6 +80,7 @@ class Schedule:
     keep_color: float = 0.0
     likeness: float = 0.0
     transport: float = 0.0
+    palette: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.levels:
@@ -95,6 +98,8 @@ class Schedule:
             raise ValueError(f"likeness must lie in 0..10, not {self.likeness}")
         if not 0 <= self.transport <= 1:
             raise ValueError(f"transport must lie in 0..1, not {self.transport}")
+        if not 0 <= self.palette <= 1:
+            raise ValueError(f"palette must lie in 0..1, not {self.palette}")
 
     @property
     def random(self) -> bool:
@@ -129,7 +134,7 @@ class Schedule:
     def scaled(self, strength: float = 1.0, steps: int | None = None) -> Schedule:
         """Chains of `strength` x their length: strength x (`steps`, or the level's own) steps on each level that takes
         any, rounded; steps are longer or shorter by what rounding took. The transport goes `strength` of its way, at
-        most to the end; with no steps at all it does not start.
+        most to the end; with no steps at all it does not start. So with the palette.
 
         Raises ValueError where strength lies outside 0..2.
         """
@@ -146,4 +151,5 @@ class Schedule:
             return replace(level, steps=count, step_size=level.step_size * ratio, step_rms=rms)
 
         transport = 0.0 if steps == 0 else min(1.0, strength * self.transport)
-        return replace(self, levels=tuple(map(fitted, self.levels)), transport=transport)
+        palette = min(1.0, strength * self.palette)
+        return replace(self, levels=tuple(map(fitted, self.levels)), transport=transport, palette=palette)

@@ -20,6 +20,7 @@ from models.density import MIN_PICTURES, Density, fit_density
 from models.energy import pooled
 from models.gate import DomainProbe, blended, fit_probe
 from models.model import Model, build
+from models.palette import Palette, fit_palette
 from models.schedule import Level, Schedule
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
@@ -88,7 +89,7 @@ def pixels_model() -> Model:
 
 
 def votes_model() -> Model:
-    """Untrained heads on the trunk with all that shipped models of fruit have: probe, gate, smoothing, jitter..."""
+    """Untrained heads on the trunk with all that shipped models of fruit have: probe, gate, palette, smoothing..."""
     torch.manual_seed(1)
     config = VotesConfig(resolutions=(32, 64), taps=(2, 4, 10), width=8, pixel_width=4)
     energy = build(config)
@@ -99,12 +100,13 @@ def votes_model() -> Model:
         Level(r, 2, step_size=1e4, step_rms=0.05, luma=((2, 1.0),), chroma=((4, 1.0),), smoothing=0.05, jitter=2)
         for r in config.resolutions
     )
-    schedule = Schedule(levels, white_point=1.05, gate=0.25)
+    schedule = Schedule(levels, white_point=1.05, gate=0.25, palette=1.0)
     made = ModelConfig(
         config, schedule, source="red things", target="blue things",
         upsampling=Upsampling(chroma=0.0, radius=5, epsilon=0.1), probe=True,
     )  # fmt: skip
-    return _finished(energy, made, fit_probe([red], [blue], load_trunk()))
+    probe = fit_probe([red], [blue], load_trunk())
+    return _finished(energy, made, probe, palette=fit_palette([blue], probe))
 
 
 def textured_model() -> Model:
@@ -232,8 +234,9 @@ def _finished(
     probe: DomainProbe | None = None,
     density: Density | None = None,
     transport: Transport | None = None,
+    palette: Palette | None = None,
 ) -> Model:
-    return Model(energy.eval().requires_grad_(False), config, probe, density, transport)  # type: ignore[arg-type]
+    return Model(energy.eval().requires_grad_(False), config, probe, density, transport, palette)  # type: ignore[arg-type]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

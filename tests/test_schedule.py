@@ -111,7 +111,7 @@ def test_presets_end_at_their_size_and_come_back_from_their_dictionary(
     made: Callable[..., TrainingConfig], finest: int
 ) -> None:
     config = made(finest, seed=3)
-    assert config.curriculum.schedule.finest == config.sample_size == finest
+    assert config.at_use(config.curriculum.schedule).finest == config.sample_size == finest
     assert config.energy.resolutions == tuple(v.resolution for v in config.curriculum.schedule.levels)
     assert config.picture_size == max(finest * 9 // 8, 128), "the probe looks at 128 px"
     assert config.seed == 3
@@ -134,9 +134,10 @@ def test_things_are_learned_on_the_trunk_with_steps_that_training_measures(shape
     assert (0 < schedule.gate < 0.5) == (not shapes), "a shape has an outline in the place of a gate"
     assert (schedule.levels[0].guide > 0) == (not shapes), "a shape may grow beyond the source's edges"
     assert shapes or all(use > v.steps for use, v in zip(config.steps_at_use, schedule.levels, strict=True))
-    assert (config.texture is not None) == shapes and config.sample_size == 256
-    assert [config.energy.magnification(v.resolution) for v in schedule.levels] == ([4, 2, 1] if shapes else [2, 1, 1])
+    assert config.texture is not None and config.sample_size == 256
+    assert [config.energy.magnification(v.resolution) for v in schedule.levels] == ([4, 2, 1] if shapes else [2, 1])
     assert (schedule.likeness > 0) == shapes, "detail of the source stays where its shape does"
+    assert (schedule.palette > 0) == (not shapes), "a fruit's colours are those of its kind, a face's its own"
     assert config.white_point > schedule.white_point, "training chains are softer"
     chroma = [sum(window * weight for window, weight in level.chroma) for level in schedule.levels]
     luma = [sum(window * weight for window, weight in level.luma) for level in schedule.levels]
@@ -144,9 +145,10 @@ def test_things_are_learned_on_the_trunk_with_steps_that_training_measures(shape
     assert all(max(fine.chroma) > max(coarse.chroma) for coarse, fine in pairwise(schedule.levels))
 
 
-def test_a_textures_level_stands_behind_all_that_are_learned() -> None:
-    config = things(256, shapes=True)
-    assert config.texture is not None and things(128, shapes=True).texture is None
+@pytest.mark.parametrize("shapes", [False, True])
+def test_a_textures_level_stands_behind_all_that_are_learned(shapes: bool) -> None:
+    config = things(256, shapes=shapes)
+    assert config.texture is not None and things(128, shapes=shapes).texture is None
     learned = config.curriculum.schedule
     whole = config.at_use(learned)
     assert whole.levels[-1] == config.texture and whole.finest == 256

@@ -578,6 +578,17 @@ def test_chains_begin_where_the_transport_leads_and_a_resumed_run_does_too(tmp_p
     assert things(tmp_path / "plain").model().transport is None
 
 
+def test_a_palette_of_the_targets_things_is_fitted_for_schedules_that_go_to_it(tmp_path: Path) -> None:
+    schedule = replace(THINGS.curriculum.schedule, palette=1.0)
+    config = replace(THINGS, curriculum=replace(THINGS.curriculum, schedule=schedule))
+    model = things(tmp_path / "coloured", config=config).model()
+    assert model.palette is not None and model.config.schedule.palette == 1.0
+    orange, red = (domain.first(4, 64) for domain in (LARGE_ORANGE, LARGE_RED))
+    moved = {name: float((model.palette(x) - x).square().mean()) for name, x in (("orange", orange), ("red", red))}
+    assert moved["orange"] < 0.3 * moved["red"]
+    assert things(tmp_path / "plain").model().palette is None
+
+
 def test_samples_keep_what_the_gate_keeps(trained: Trainer) -> None:
     sources, made = trained.samples(4)
     assert sources is not None and sources.shape == made.shape == (4, 3, 64, 64)

@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor
 
 from models.config import ModelConfig
-from models.energy import pooled
 from models.gate import SIDE as PROBE_SIDE
 from models.model import Energy, Model
 from models.names import FILE_NAME
@@ -269,12 +268,17 @@ class Translator:
             return x[..., : shape[0] // factor, : shape[1] // factor].cpu().contiguous()
 
         befores = [shown(x, level.resolution) for x, level in zip(sources, schedule.levels, strict=True)]
-        evidence = self._evidence(pixels[..., : shape[0], : shape[1]], schedule)
+        probe, palette = self.model.probe, self.model.palette
+        evidence = None if probe is None or not (schedule.gate or schedule.palette) else probe.evidence_at(sources)
+        finish = None
+        if palette is not None and evidence is not None:
+            finish = palette.toward(schedule.palette, sources, evidence)
+        told = None if evidence is None else [shown(x, r) for x, r in zip(evidence, numbers, strict=True)]
         generator = torch.Generator().manual_seed(chain.seed)
         noise = shared_noise(generator)
         steps = sample(
             self.energy.at, schedule, sources[0], sources,
-            transport=transport, noise=noise, generator=generator,
+            transport=transport, finish=finish, noise=noise, generator=generator,
         )  # fmt: skip
         for step, energies in self._with_energies(steps, schedule):
             level = numbers[step.resolution]
@@ -283,17 +287,10 @@ class Translator:
                 Frame(
                     level, step.index + 1, energies[n], before[n : n + 1], reached[n : n + 1], previews[n],
                     schedule.gate, schedule.keep_color, schedule.likeness,
-                    None if evidence is None else evidence[level][n : n + 1], self.config.upsampling, windows[n],
+                    None if told is None else told[level][n : n + 1], self.config.upsampling, windows[n],
                 )
                 for n in range(len(photos))
             ]  # fmt: skip
-
-    def _evidence(self, pixels: Tensor, schedule: Schedule) -> list[Tensor] | None:
-        """What the probe says to the working copies, at the resolution of each level; None where nobody asks it."""
-        if self.model.probe is None or not schedule.gate:
-            return None
-        found = self.model.probe.evidence(pixels).cpu()
-        return [pooled(found, schedule.finest // level.resolution) for level in schedule.levels]
 
     def _with_energies(
         self, steps: Iterator[ChainState], schedule: Schedule

@@ -23,7 +23,7 @@ class _Kind:
 
     luma, chroma: windows in pixels of each level. gate: how firmly the ground is kept, see gate.gate_change.
     upsampling: see config.Upsampling; a smaller epsilon takes more of the source's detail away. guide: see
-    schedule.Level. likeness, transport: see schedule.Schedule. texture: the level that is not learned, see
+    schedule.Level. likeness, transport, palette: see schedule.Schedule. texture: the level that is not learned, see
     terms/textured.py.
     """
 
@@ -40,27 +40,29 @@ class _Kind:
     likeness: float = 0.0
     gate: float = 0.0
     transport: float = 0.0
+    palette: float = 0.0
     texture: Level | None = None
 
 
 # Things whose colours change more than their shapes. Colours change over a sixteenth to an eighth of a picture,
-# whatever the level, and end where the source has an edge.
+# whatever the level, and end where the source has an edge. Peel is a texture.
 _COLORS = _Kind(
-    steps={64: 10, 128: 12, 256: 6},
-    steps_at_use={64: 36, 128: 24, 256: 8},
-    step_rms={64: 0.03, 128: 0.03, 256: 0.03},
+    steps={64: 10, 128: 12},
+    steps_at_use={64: 36, 128: 24},
+    step_rms={64: 0.03, 128: 0.03},
     luma={
         64: ((4, 0.1), (16, 0.4)),
         128: ((2, 0.1), (4, 0.3), (8, 0.3), (16, 0.3)),
-        256: ((2, 0.1), (4, 0.3), (8, 0.3), (16, 0.3)),
     },
-    chroma={64: ((8, 0.8), (16, 0.8)), 128: ((16, 0.8), (32, 0.8)), 256: ((32, 0.8), (64, 0.8))},
+    chroma={64: ((8, 0.8), (16, 0.8)), 128: ((16, 0.8), (32, 0.8))},
     learning_rate=7e-4,
-    gate=0.25,
+    gate=0.35,
     upsampling=Upsampling(luma=1.0, chroma=0.0, radius=5, epsilon=0.1),
-    iterations={64: 300, 128: 200, 256: 120},
-    batch={64: 8, 128: 8, 256: 8},
+    iterations={64: 300, 128: 200},
+    batch={64: 8, 128: 8},
     guide=0.05,
+    palette=1.0,
+    texture=Level(256, steps=8, step_rms=0.009, momentum=0.8, luma=((1, 1.0),), smoothing=0.08, jitter=2),
 )
 # Things whose shapes change. Optimal transport at 32 px turns a cat's blots into a dog's; every level adds what is
 # finer than the one before could show, in small windows: those of a quarter of a picture make it bright or dark as a
@@ -107,7 +109,15 @@ def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingCo
     return TrainingConfig(
         VotesConfig(resolutions=resolutions, pixel_width=16, seen_at=SEEN_AT),
         Curriculum(
-            Schedule(levels, white_point=1.05, gate=kind.gate, likeness=kind.likeness, transport=kind.transport), phases
+            Schedule(
+                levels,
+                white_point=1.05,
+                gate=kind.gate,
+                likeness=kind.likeness,
+                transport=kind.transport,
+                palette=kind.palette,
+            ),
+            phases,
         ),
         seed=seed,
         white_point=1.15,

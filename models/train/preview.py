@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.detail import carried
-from models.energy import EnergyFn
-from models.gate import DomainProbe, gate_change
+from models.gate import gate_change
+from models.model import Model
 from models.sampling import follow, pyramid, sample, shared_noise, uniform_start
-from models.schedule import Schedule
-from models.transport import Transport
 
 AT_ONCE = 16  # pictures, so that fine levels fit into memory
 
-EnergyAt = Callable[[int], EnergyFn]
 
-
-def translated(
-    energy_at: EnergyAt,
-    schedule: Schedule,
-    sources: Tensor,
-    probe: DomainProbe | None,
-    transport: Transport | None = None,
-    *,
-    seed: int,
-    device: torch.device,
-) -> Tensor:
-    """Sources (N, 3, S, S) in [-1, 1], translated by the schedule: the same shape, on the CPU.
+def translated(model: Model, sources: Tensor, *, seed: int) -> Tensor:
+    """Sources (N, 3, S, S) in [-1, 1], translated by the model's own chain: the same shape, on the CPU.
 
     What a chain that does not reach S px yet makes is carried on to it, S a power of two times its own size.
     """
+    schedule = model.config.schedule.scaled(model.config.strength)
     generator = torch.Generator().manual_seed(seed)
     made = []
-    for start in sources.to(device).split(AT_ONCE):
+    for start in sources.to(model.device).split(AT_ONCE):
         levels = pyramid(F.avg_pool2d(start, start.shape[-1] // schedule.finest), schedule)
+        evidence = None if model.probe is None else model.probe.evidence_at(levels)
+        finish = None
+        if model.palette is not None and evidence is not None:
+            finish = model.palette.toward(schedule.palette, levels, evidence)
         chain = sample(
-            energy_at, schedule, levels[0], levels,
-            transport=transport, noise=shared_noise(generator), generator=generator,
+            model.energy.at, schedule, levels[0], levels,
+            transport=model.transport, finish=finish, noise=shared_noise(generator), generator=generator,
         )  # fmt: skip
         low, end = levels[-1], follow(chain, levels[-1])
-        if probe is not None:
-            end = gate_change(low, end, schedule.gate, probe.evidence(low))
+        if evidence is not None:
+            end = gate_change(low, end, schedule.gate, evidence[-1])
         while end.shape[-1] < start.shape[-1]:
             finer = F.avg_pool2d(start, start.shape[-1] // (2 * end.shape[-1]))
             low, end = finer, carried(end, low, finer, schedule.likeness)
@@ -52,14 +42,13 @@ def translated(
     return torch.cat(made)
 
 
-def from_noise(
-    energy_at: EnergyAt, schedule: Schedule, count: int, size: int, *, seed: int, device: torch.device
-) -> Tensor:
+def from_noise(model: Model, count: int, size: int, *, seed: int) -> Tensor:
     """`count` pictures by chains from fixed noise, enlarged to `size` px where they do not reach so far: on the CPU."""
+    schedule = model.config.schedule.scaled(model.config.strength)
     generator = torch.Generator().manual_seed(seed)
     made = []
-    for start in uniform_start(count, schedule, generator).to(device).split(AT_ONCE):
-        chain = sample(energy_at, schedule, start, noise=shared_noise(generator), generator=generator)
+    for start in uniform_start(count, schedule, generator).to(model.device).split(AT_ONCE):
+        chain = sample(model.energy.at, schedule, start, noise=shared_noise(generator), generator=generator)
         made.append(_resized(follow(chain, start), size).cpu())
     return torch.cat(made)
 

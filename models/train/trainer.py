@@ -29,6 +29,7 @@ from models.gate import DomainProbe, blended, fit_probe
 from models.losses import LossTerms, adversarial_loss, denoising_loss
 from models.model import Energy, Model, build, load_state, part, save_state
 from models.names import FILE_NAME
+from models.palette import Palette, fit_palette
 from models.schedule import Schedule
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
@@ -97,6 +98,7 @@ class Trainer:
         self.average.load_state_dict(self._effective())
         self.optimiser = torch.optim.Adam(self.energy.parameters(), betas=(0.5, 0.99))
         self.probe = self._fitted_probe()
+        self.palette = self._fitted_palette()
         level = config.texture
         self.texture = None if level is None else texture_of(target, level.resolution, self.device)
         self.iteration = 0
@@ -298,6 +300,12 @@ class Trainer:
             return fit_probe(target, [blended(batch) for batch in target], trunk)
         return fit_probe([x.to(self.device) for x in self.given.whole(PROBE_SIDE)], target, trunk)
 
+    def _fitted_palette(self) -> Palette | None:
+        """The colours of the target's things, for schedules that go to them."""
+        if self.given is None or self.probe is None or not self.config.curriculum.schedule.palette:
+            return None
+        return fit_palette((x.to(self.device) for x in self.target.whole(PROBE_SIDE)), self.probe).to(self.device)
+
     def _fitted_transport(self) -> Transport | None:
         """From source to target, for schedules that begin with one."""
         if self.given is None or not self.config.curriculum.schedule.transport:
@@ -349,7 +357,8 @@ class Trainer:
             source=self.names[0], target=self.names[1], upsampling=self.config.upsampling,
             trained={"iterations": self.iteration, "seconds": round(self.seconds), "seed": self.config.seed},
         )  # fmt: skip
-        return Model(energy.eval().requires_grad_(False), config, self.probe, self.density, self.transport)
+        beside = self.probe, self.density, self.transport, self.palette
+        return Model(energy.eval().requires_grad_(False), config, *beside)
 
     def ready_schedule(self) -> Schedule:
         """The levels that are wholly faded in, as they are at use."""
@@ -391,14 +400,9 @@ class Trainer:
         chains from noise the first is None, the noise is fixed and the pictures themselves are enlarged.
         """
         sources = None if self.shown is None else self.shown.first(count, self.config.sample_size)
-        model = self.model()
-        energy_at, schedule = model.energy.at, model.config.schedule.scaled(model.config.strength)
         if sources is None:
-            return None, from_noise(
-                energy_at, schedule, count, self.config.sample_size, seed=self.config.seed, device=self.device
-            )
-        seed, device = self.config.seed, self.device
-        return sources, translated(energy_at, schedule, sources, self.probe, self.transport, seed=seed, device=device)
+            return None, from_noise(self.model(), count, self.config.sample_size, seed=self.config.seed)
+        return sources, translated(self.model(), sources, seed=self.config.seed)
 
     def _look(self, progress: Progress, measure: Measure | None) -> Progress:
         """Sheet, checkpoint and figures of the averaged model. The main process looks, others wait at the next update.
