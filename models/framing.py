@@ -17,7 +17,7 @@ from models.thinning import thinned
 SIDE = 128  # pixels of what the trunk looks at
 TAP, GRID = 10, 4  # features of this block, averaged in GRID x GRID parts
 FEATURES = SHAPES[TAP].outputs * GRID**2
-MAX_PICTURES, VIEWS = 512, 6  # to learn from, and windows into each
+MAX_PICTURES, VIEWS = 512, 12  # to learn from, and windows into each
 SHIFT, ZOOM = 0.4, 0.5  # how far windows are off: of half a picture, and as a logarithm of their size
 RIDGE = 1.0  # weight decay, times the number of windows
 _AT_ONCE = 32
@@ -58,7 +58,9 @@ def fit_framing(pictures: Tensor, trunk: Trunk, seed: int = 0) -> Framing:
         drawn = 2 * torch.rand(len(pictures), 3, generator=generator).to(pictures) - 1
         windows = drawn * torch.tensor([SHIFT, SHIFT, ZOOM]).to(pictures)
         for x, window in zip(pictures.split(_AT_ONCE), windows.split(_AT_ONCE), strict=True):
-            features.append(framing.features(_seen_through(x if view % 2 else x.flip(3), window)))
+            # Two kinds of edges, for the way back not to be read from what one kind looks like: photos have neither.
+            beyond = "reflection" if view % 4 < 2 else "border"
+            features.append(framing.features(_seen_through(x if view % 2 else x.flip(3), window, beyond)))
         sizes = windows[:, 2:].exp()
         offsets.append(torch.cat([-windows[:, :2] / sizes, -windows[:, 2:]], 1))
     x, y = torch.cat(features), torch.cat(offsets)
@@ -71,9 +73,9 @@ def fit_framing(pictures: Tensor, trunk: Trunk, seed: int = 0) -> Framing:
     return framing
 
 
-def _seen_through(x: Tensor, windows: Tensor) -> Tensor:
-    """Pictures through windows (B, 3), as offsets give them; beyond their edges they are mirrored."""
+def _seen_through(x: Tensor, windows: Tensor, beyond: str) -> Tensor:
+    """Pictures through windows (B, 3), as offsets give them. beyond: what stands there, see grid_sample."""
     size, zero = windows[:, 2].exp(), torch.zeros_like(windows[:, 2])
     rows = [torch.stack([size, zero, windows[:, 0]], 1), torch.stack([zero, size, windows[:, 1]], 1)]
     places = F.affine_grid(torch.stack(rows, 1), [len(x), 3, SIDE, SIDE], align_corners=False)
-    return F.grid_sample(x, places, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return F.grid_sample(x, places, mode="bilinear", padding_mode=beyond, align_corners=False)

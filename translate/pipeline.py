@@ -32,7 +32,7 @@ from translate.trajectory import Frame, saliency
 from translate.window import Window, find_window
 
 LONGEST = 8  # the working copy is at most this many times longer than the model's pictures are wide
-SAMPLER_VERSION = 5  # raise it whenever the same model, image and options give other pixels
+SAMPLER_VERSION = 6  # raise it whenever the same model, image and options give other pixels
 DEFAULT = SamplingOptions()
 PREVIEW = 512  # short side, in pixels, of the pictures that frames show
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from models.framing import SIDE, Framing
 
-LOOKS = 4  # each through the window that the one before found
-AS_IT_IS = 0.45  # a square photo whose frame lies no farther off, and is no smaller than e^-0.45 of it, is left whole;
+LOOKS = 8  # each through the window that the one before found
+AS_IT_IS = 0.4  # a square photo whose frame lies no farther off, and is no smaller than e^-0.4 of it, is left whole;
 TOO_CLOSE = 0.12  # unless the frame is larger by e^0.12: then it lacks what training pictures show around the thing
 MARGIN = 1.1  # around a frame within the photo, for what stands out from it, such as ears
 SMALLEST, LARGEST = 0.25, 1.4  # side of a window, of the photo's short side
