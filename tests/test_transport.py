@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models import framing as framings
 from models import silhouette as silhouettes
 from models import transport as transports
 from models.energy import pooled
@@ -38,6 +39,7 @@ def few_outlines() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(silhouettes, "MAX_PICTURES", 8)
         patch.setattr(transports, "OUTLINES", 40)
+        patch.setattr(framings, "MAX_PICTURES", 8)
         yield
 
 
