@@ -81,6 +81,7 @@ class Model:
         *,
         strength: float | None = None,
         gate: float | None = None,
+        palette: float | None = None,
         white_point: float | None = None,
         steps: Sequence[int] | None = None,
         finest: int | None = None,
@@ -88,13 +89,15 @@ class Model:
     ) -> Model:
         """A model with some settings changed; None leaves a setting as it is.
 
-        strength: the default at use. gate, white_point: of the schedule. finest: levels beyond it are left out, with
-        what only they know. steps: of each level that is left, at strength 1. source: what is translated, in words.
-        Raises ValueError.
+        strength: the default at use. gate, palette, white_point: of the schedule. finest: levels beyond it are left
+        out, with what only they know. steps: of each level that is left, at strength 1. source: what is translated, in
+        words. Raises ValueError.
         """
         energy, config = self.energy, self.config
         if source is not None and config.source is None:
             raise ValueError("a model that was trained without source pictures does not translate")
+        if palette and self.palette is None:
+            raise ValueError("this model has no palette")
         known = [level.resolution for level in config.schedule.levels]
         if finest is not None and finest != known[-1]:
             if finest not in known:
@@ -114,6 +117,7 @@ class Model:
             config.schedule,
             levels=levels,
             gate=config.schedule.gate if gate is None else gate,
+            palette=config.schedule.palette if palette is None else palette,
             white_point=config.schedule.white_point if white_point is None else white_point,
         )
         config = replace(

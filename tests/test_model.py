@@ -166,7 +166,7 @@ def test_numbers_beyond_float16_survive(tmp_path: Path) -> None:
 
 def test_settings_change_and_the_rest_stays(model: Model) -> None:
     steps = [3] * len(model.config.schedule.levels)
-    changed = model.edited(strength=1.5, gate=0.4, white_point=1.3, steps=steps, source="things")
+    changed = model.edited(strength=1.5, gate=0.4, palette=0.0, white_point=1.3, steps=steps, source="things")
     assert changed.config == replace(
         model.config, strength=1.5, source="things",
         schedule=replace(
@@ -193,8 +193,8 @@ def test_what_is_finer_can_be_left_out(model: Model, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"strength": 3.0}, {"gate": 2.0}, {"white_point": 1.0}, {"steps": [1]}, {"steps": [1, -1]}, {"finest": 128},
-     {"finest": 8}],
+    [{"strength": 3.0}, {"gate": 2.0}, {"palette": 0.5}, {"white_point": 1.0}, {"steps": [1]}, {"steps": [1, -1]},
+     {"finest": 128}, {"finest": 8}],
 )  # fmt: skip
 def test_impossible_changes_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):

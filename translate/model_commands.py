@@ -127,6 +127,7 @@ def export_model(
     file: Annotated[Path, arg("The model file to write, FILE.safetensors.")],
     strength: Strength = None,
     gate: Annotated[float | None, opt("How firmly faint changes are dropped, 0..1; 0: not.")] = None,
+    palette: Annotated[float | None, opt("How far colours go to those of the target's things, 0..1; 0: not.")] = None,
     white_point: Annotated[float | None, opt("Above 1: the nearer to 1, the less white pixels change.")] = None,
     steps: Annotated[str | None, opt("Steps of each level at strength 1, coarse first, such as 8,14,6.")] = None,
     finest: Annotated[int | None, opt("Leave out all levels finer than this, in pixels.")] = None,
@@ -143,7 +144,13 @@ def export_model(
         loaded = Model.load(locate(name))
         with usage_errors():
             edited = loaded.edited(
-                strength=strength, gate=gate, white_point=white_point, steps=counts, finest=finest, source=source_name
+                strength=strength,
+                gate=gate,
+                palette=palette,
+                white_point=white_point,
+                steps=counts,
+                finest=finest,
+                source=source_name,
             )
         edited.save(file)
         echo(file)
