@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from models import config as configs
 from models.atomic import write_whole
@@ -40,8 +40,10 @@ from models.transport import Transport
 
 Energy: TypeAlias = PixelEnergy | PerceptualEnergy | StatisticsEnergy | TexturedEnergy
 
-# What the names of their tensors begin with.
-PROBE, DENSITY, TRANSPORT, PALETTE = "probe.", "density.", "transport.", "palette."
+# What may belong to an energy: the name of its field, which its tensors begin with, and how it is made of a trunk.
+PARTS: dict[str, Callable[[Any], nn.Module]] = {
+    "probe": DomainProbe, "density": lambda _: Density(), "transport": Transport, "palette": lambda _: Palette(),
+}  # fmt: skip
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
 MAX_BYTES = 64 * 2**20  # the presets' models take one to three
 _FINEST, _MAX_WIDTH = 1024, 256  # what a file may ask for: pixels, and channels
@@ -69,12 +71,12 @@ class Model:
             return self
         energy = build(self.config.energy, device)
         energy.load_state_dict(self.energy.state_dict())
-        probe = None if self.probe is None else self.probe.on(device)
-        density = None if self.density is None else copy.deepcopy(self.density).to(device)
-        transport = None if self.transport is None else self.transport.on(device)
-        palette = None if self.palette is None else copy.deepcopy(self.palette).to(device)
-        energy = energy.eval().requires_grad_(False)
-        return replace(self, energy=energy, probe=probe, density=density, transport=transport, palette=palette)
+        moved: dict[str, Any] = {name: _moved(module, device) for name, module in self.parts().items()}
+        return replace(self, energy=energy.eval().requires_grad_(False), **moved)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Those of PARTS that this model has."""
+        return {name: module for name in PARTS if (module := getattr(self, name)) is not None}
 
     def edited(
         self,
@@ -132,22 +134,10 @@ class Model:
         """The whole file, float16 where that is exact enough: not in energies from scratch, nor for single numbers."""
         half = not isinstance(self.energy, PixelEnergy)
         tensors = {name: _stored(value, half) for name, value in self.energy.state_dict().items()}
-        if self.probe is not None:
-            tensors |= {PROBE + name: _stored(value, half) for name, value in self.probe.state_dict().items()}
-        if self.density is not None:
-            tensors |= {DENSITY + name: _stored(value, True) for name, value in self.density.state_dict().items()}
-        if self.transport is not None:
-            tensors |= {TRANSPORT + name: _stored(value, True) for name, value in self.transport.state_dict().items()}
-        if self.palette is not None:
-            tensors |= {PALETTE + name: _stored(value, True) for name, value in self.palette.state_dict().items()}
-        config = replace(
-            self.config,
-            trunk=self._trunk_digest(),
-            probe=self.probe is not None,
-            density=self.density is not None,
-            transport=self.transport is not None,
-            palette=self.palette is not None,
-        )
+        for name, module in self.parts().items():
+            tensors |= {f"{name}.{key}": _stored(value, half) for key, value in module.state_dict().items()}
+        there: dict[str, Any] = {name: name in self.parts() for name in PARTS}
+        config = replace(self.config, trunk=self._trunk_digest(), **there)
         header = {"format": FORMAT, "kind": "model", "weights": fingerprint(tensors), "config": configs.as_dict(config)}
         return to_bytes(tensors, metadata={KEY: json.dumps(header)})
 
@@ -197,22 +187,14 @@ class Model:
     @classmethod
     def _of(cls, config: ModelConfig, tensors: dict[str, Tensor], digest: str) -> Model:
         energy = build(config.energy)
-        probe, density, transport, palette = None, None, None, None
-        if config.probe:
-            probe = DomainProbe(load_trunk())
-            probe.load_state_dict(part(tensors, PROBE))
-        if config.density:
-            density = Density()
-            density.load_state_dict(part(tensors, DENSITY))
-        if config.transport:
-            transport = Transport(load_trunk())
-            transport.load_state_dict(part(tensors, TRANSPORT))
-        if config.palette:
-            palette = Palette()
-            palette.load_state_dict(part(tensors, PALETTE))
-        beside = PROBE, DENSITY, TRANSPORT, PALETTE
+        parts: dict[str, Any] = {}
+        for name, make in PARTS.items():
+            if getattr(config, name):
+                parts[name] = make(load_trunk())
+                parts[name].load_state_dict(part(tensors, f"{name}."))
+        beside = tuple(f"{name}." for name in PARTS)
         energy.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(beside)})
-        return cls(energy.eval().requires_grad_(False), config, probe, density, transport, palette, digest)
+        return cls(energy.eval().requires_grad_(False), config, digest=digest, **parts)
 
     def _trunk_digest(self) -> str:
         return load_trunk().digest if self.probe is not None or not isinstance(self.energy, PixelEnergy) else ""
@@ -279,15 +261,17 @@ def _skeleton(config: ModelConfig) -> dict[str, Tensor]:
     """All tensors of a model file, on the meta device: no memory is taken, no random number is drawn."""
     with torch.device("meta"):
         parts = dict(_energy(config.energy, None).state_dict())
-        if config.probe:
-            parts |= {PROBE + name: value for name, value in DomainProbe(None).state_dict().items()}  # type: ignore[arg-type]
-        if config.density:
-            parts |= {DENSITY + name: value for name, value in Density().state_dict().items()}
-        if config.transport:
-            parts |= {TRANSPORT + name: value for name, value in Transport(None).state_dict().items()}  # type: ignore[arg-type]
-        if config.palette:
-            parts |= {PALETTE + name: value for name, value in Palette().state_dict().items()}
+        for name, make in PARTS.items():
+            if getattr(config, name):
+                parts |= {f"{name}.{key}": value for key, value in make(None).state_dict().items()}
     return parts
+
+
+def _moved(module: nn.Module, device: torch.device) -> nn.Module:
+    """A copy on a device; those that read the trunk read the one there."""
+    if isinstance(module, DomainProbe | Transport):
+        return module.on(device)
+    return copy.deepcopy(module).to(device)
 
 
 def part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from models.atomic import write_whole
 from models.config import FORMAT, ModelConfig, Upsampling
 from models.errors import BadModel
 from models.fingerprint import fingerprint
-from models.model import KEY, MAX_BYTES, PROBE, Model, build, digest, load_config, load_state, save_state
+from models.model import KEY, MAX_BYTES, Model, build, digest, load_config, load_state, save_state
 from models.registry import card, locate, shipped
 from models.schedule import Level, Schedule
 from models.terms.pixels import PixelConfig
@@ -401,7 +401,7 @@ def test_a_configuration_of_another_network_does_not_fit_the_weights(
 ) -> None:
     _refused(_config(tiny, tmp_path / "wide.safetensors", **_energy(max_width=17)), "do not fit")
     _refused(_config(on_trunk, tmp_path / "bare.safetensors", probe=False), "do not fit")
-    weights = {name: value for name, value in load_file(on_trunk).items() if not name.startswith(PROBE)}
+    weights = {name: value for name, value in load_file(on_trunk).items() if not name.startswith("probe.")}
     _refused(_weights(on_trunk, tmp_path / "less.safetensors", weights), "do not fit")
 
 
