@@ -31,6 +31,8 @@ from models.fingerprint import fingerprint
 from models.gate import DomainProbe
 from models.names import FILE_NAME
 from models.palette import Palette
+from models.sampling import Hook
+from models.schedule import Schedule
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
 from models.terms.statistics import StatisticsConfig, StatisticsEnergy
@@ -45,7 +47,7 @@ PARTS: dict[str, Callable[[Any], nn.Module]] = {
     "probe": DomainProbe, "density": lambda _: Density(), "transport": Transport, "palette": lambda _: Palette(),
 }  # fmt: skip
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
-MAX_BYTES = 64 * 2**20  # the presets' models take one to three
+MAX_BYTES = 64 * 2**20  # the presets' models take one to six
 _FINEST, _MAX_WIDTH = 1024, 256  # what a file may ask for: pixels, and channels
 
 
@@ -77,6 +79,17 @@ class Model:
     def parts(self) -> dict[str, nn.Module]:
         """Those of PARTS that this model has."""
         return {name: module for name in PARTS if (module := getattr(self, name)) is not None}
+
+    def evidence(self, sources: Sequence[Tensor], schedule: Schedule) -> list[Tensor] | None:
+        """What the probe says to pictures at each level's resolution, coarse to fine; None where nobody asks it."""
+        asked = schedule.gate or schedule.palette
+        return self.probe.evidence_at(sources) if self.probe is not None and asked else None
+
+    def finish(self, sources: Sequence[Tensor], evidence: Sequence[Tensor] | None, schedule: Schedule) -> Hook | None:
+        """What a chain of this schedule does at the end of each level; None for nothing."""
+        if self.palette is None or evidence is None or not schedule.palette:
+            return None
+        return self.palette.toward(schedule.palette, sources, evidence)
 
     def edited(
         self,
@@ -136,7 +149,7 @@ class Model:
         tensors = {name: _stored(value, half) for name, value in self.energy.state_dict().items()}
         for name, module in self.parts().items():
             tensors |= {f"{name}.{key}": _stored(value, half) for key, value in module.state_dict().items()}
-        there: dict[str, Any] = {name: name in self.parts() for name in PARTS}
+        there: dict[str, Any] = {name: getattr(self, name) is not None for name in PARTS}
         config = replace(self.config, trunk=self._trunk_digest(), **there)
         header = {"format": FORMAT, "kind": "model", "weights": fingerprint(tensors), "config": configs.as_dict(config)}
         return to_bytes(tensors, metadata={KEY: json.dumps(header)})

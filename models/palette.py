@@ -8,7 +8,7 @@ ones the most; the light stays, and the shading with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from models.gate import DomainProbe, strong
 from models.preconditioner import LUMA_CHROMA
+from models.sampling import Hook
 
 BINS = 24  # a side of the table of colours
 RANGE = 3**0.5  # luma and chroma, on orthonormal axes, lie between -RANGE and RANGE
@@ -62,9 +63,7 @@ class Palette(nn.Module):
         moved = torch.cat([colors[:, :1], chroma], 1)
         return torch.einsum("oc,bohw->bchw", LUMA_CHROMA.to(x), moved).clamp(-1, 1)
 
-    def toward(
-        self, share: float, sources: Sequence[Tensor], evidence: Sequence[Tensor]
-    ) -> Callable[[Tensor, int], Tensor]:
+    def toward(self, share: float, sources: Sequence[Tensor], evidence: Sequence[Tensor]) -> Hook:
         """A hook that brings pictures towards these colours by `share`, 0..1, where a chain has changed its sources.
 
         sources, evidence: at each level's resolution, (B, 3, h, w) in [-1, 1] and (B, 1, h, w), see gate.strong.

@@ -268,11 +268,8 @@ class Translator:
             return x[..., : shape[0] // factor, : shape[1] // factor].cpu().contiguous()
 
         befores = [shown(x, level.resolution) for x, level in zip(sources, schedule.levels, strict=True)]
-        probe, palette = self.model.probe, self.model.palette
-        evidence = None if probe is None or not (schedule.gate or schedule.palette) else probe.evidence_at(sources)
-        finish = None
-        if palette is not None and evidence is not None:
-            finish = palette.toward(schedule.palette, sources, evidence)
+        evidence = self.model.evidence(sources, schedule)
+        finish = self.model.finish(sources, evidence, schedule)
         told = None if evidence is None else [shown(x, r) for x, r in zip(evidence, numbers, strict=True)]
         generator = torch.Generator().manual_seed(chain.seed)
         noise = shared_noise(generator)

@@ -36,12 +36,12 @@ class _Kind:
     upsampling: Upsampling
     iterations: dict[int, int]
     batch: dict[int, int]
+    texture: Level
     guide: float = 0.0
     likeness: float = 0.0
     gate: float = 0.0
     transport: float = 0.0
     palette: float = 0.0
-    texture: Level | None = None
 
 
 # Things whose colours change more than their shapes. Colours change over a sixteenth to an eighth of a picture,
@@ -124,7 +124,7 @@ def things(finest: int = 128, seed: int = 0, shapes: bool = False) -> TrainingCo
         r1_every=2,
         sheet_every=100,
         steps_at_use=tuple(kind.steps_at_use[r] for r in resolutions),
-        texture=kind.texture if kind.texture is not None and kind.texture.resolution <= finest else None,
+        texture=kind.texture if kind.texture.resolution <= finest else None,
         upsampling=kind.upsampling,
         ema=0.99,
     )

@@ -24,10 +24,8 @@ def translated(model: Model, sources: Tensor, *, seed: int) -> Tensor:
     made = []
     for start in sources.to(model.device).split(AT_ONCE):
         levels = pyramid(F.avg_pool2d(start, start.shape[-1] // schedule.finest), schedule)
-        evidence = None if model.probe is None else model.probe.evidence_at(levels)
-        finish = None
-        if model.palette is not None and evidence is not None:
-            finish = model.palette.toward(schedule.palette, levels, evidence)
+        evidence = model.evidence(levels, schedule)
+        finish = model.finish(levels, evidence, schedule)
         chain = sample(
             model.energy.at, schedule, levels[0], levels,
             transport=model.transport, finish=finish, noise=shared_noise(generator), generator=generator,
