@@ -16,6 +16,7 @@ from models.memory import keep_freed_memory
 from translate.cli_options import (
     AnyModel,
     Device,
+    Fast,
     Json,
     KeepMetadata,
     ModelName,
@@ -96,6 +97,7 @@ def translate(
     steps: Steps = None,
     size: Size = None,
     seed: Seed = 0,
+    fast: Fast = False,
     device: Device = "auto",
     gif: Annotated[OptionalPath, opt("Also write the chain as an animation (one picture only).")] = None,
     strip: Annotated[OptionalPath, opt("Also write the chain as a strip (one picture only).")] = None,
@@ -126,7 +128,7 @@ def translate(
         from translate.folders.files import Failed, translate_files
         from translate.options import FileOptions, SamplingOptions
 
-        options = FileOptions(SamplingOptions(strength, steps, size, seed), keep_metadata)
+        options = FileOptions(SamplingOptions(strength, steps, size, seed, fast), keep_metadata)
         total = translator.check(options.sampling)
         with piped(present, output) as pipes, progress_bars() as bars:
             with usage_errors():
@@ -184,6 +186,7 @@ def batch(
     steps: Steps = None,
     size: Size = None,
     seed: Seed = 0,
+    fast: Fast = False,
     device: Device = "auto",
     workers: Annotated[int | None, opt("How many pictures at a time. Default: as many as cores.", min=1)] = None,
     engine: Annotated[Literal["local", "ray"], opt("ray: on many machines; needs the extra ray.")] = "local",
@@ -201,7 +204,7 @@ def batch(
 
         from translate.options import FileOptions, SamplingOptions
 
-        sampling = SamplingOptions(strength, steps, size, seed)
+        sampling = SamplingOptions(strength, steps, size, seed, fast)
         options = FileOptions(sampling, keep_metadata, overwrite, round(max_megapixels * 1e6))
         carry_out = _engine(engine, device, dry_run)
         translator = _load(model, device if engine == "local" else "cpu")  # Ray's workers have their own devices

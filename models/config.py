@@ -48,10 +48,10 @@ class ModelConfig:
     test pictures; the default at use. source, target: the two domains in words ("apples", "oranges"); a source of None
     means that the model makes or restores pictures and translates none. upsampling: how the change reaches the photo.
     trunk: the digest of the trunk that the energy reads; empty for energies that read none. probe, density, transport,
-    palette: whether a domain probe, a density that chains start from, an optimal transport that they begin with, and
-    the colours of the target's things stand in the file. trained: notes for people, such as iterations and seconds.
-    calibration: what was measured on pictures of the domain for restoring pictures and judging how unusual they are,
-    as translate/tasks/calibration.py writes it; empty before.
+    palette, student: whether a domain probe, a density that chains start from, an optimal transport that they begin
+    with, the colours of the target's things, and what takes the place of a chain stand in the file. trained: notes for
+    people, such as iterations and seconds. calibration: what was measured on pictures of the domain for restoring
+    pictures and judging how unusual they are, as translate/tasks/calibration.py writes it; empty before.
     """
 
     energy: EnergyConfig
@@ -67,6 +67,7 @@ class ModelConfig:
     density: bool = False
     transport: bool = False
     palette: bool = False
+    student: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.strength <= MAX_STRENGTH:

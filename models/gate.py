@@ -7,7 +7,6 @@ read place by place, which places speak for a domain (class activation maps: Zho
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from models.logistic import fit_logistic
 from models.preconditioner import LUMA_CHROMA, tent
-from models.terms.trunk import SHAPES, OnTrunk, Trunk, load_trunk
+from models.terms.trunk import SHAPES, OnTrunk, Trunk
 
 SIDE = 128  # pixels of the short side of the copy that the probe looks at
 TAPS = (4, 10, 15)
@@ -47,13 +46,6 @@ class DomainProbe(OnTrunk):
             ("farthest", ()), ("lowest", ()),
         ):  # fmt: skip
             self.register_buffer(name, torch.zeros(shape))
-
-    def on(self, device: torch.device) -> DomainProbe:
-        """A copy on a device."""
-        moved = copy.copy(self)
-        moved._buffers = {name: value.to(device) for name, value in self._buffers.items() if value is not None}
-        moved._trunk = (load_trunk(device=device),)
-        return moved
 
     @torch.no_grad()
     def votes(self, x: Tensor) -> Tensor:

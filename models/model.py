@@ -1,5 +1,5 @@
-"""A model: energy, configuration, and what belongs to them: domain probe, density, transport, palette. The one thing
-that travels to disk, to the Hub, to workers.
+"""A model: energy, configuration, and what belongs to them: domain probe, density, transport, palette, student. The one
+thing that travels to disk, to the Hub, to workers.
 
 Files are safetensors with the configuration inside, written whole or not at all. Never pickle: a file somebody sends
 can only hold numbers and a JSON text, and both are checked before use.
@@ -33,11 +33,12 @@ from models.names import FILE_NAME
 from models.palette import Palette
 from models.sampling import Hook
 from models.schedule import Schedule
+from models.student import Student, level_of
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
 from models.terms.statistics import StatisticsConfig, StatisticsEnergy
 from models.terms.textured import TexturedConfig, TexturedEnergy
-from models.terms.trunk import Trunk, load_trunk
+from models.terms.trunk import OnTrunk, Trunk, load_trunk
 from models.transport import Transport
 
 Energy: TypeAlias = PixelEnergy | PerceptualEnergy | StatisticsEnergy | TexturedEnergy
@@ -45,6 +46,7 @@ Energy: TypeAlias = PixelEnergy | PerceptualEnergy | StatisticsEnergy | Textured
 # What may belong to an energy: the name of its field, which its tensors begin with, and how it is made of a trunk.
 PARTS: dict[str, Callable[[Any], nn.Module]] = {
     "probe": DomainProbe, "density": lambda _: Density(), "transport": Transport, "palette": lambda _: Palette(),
+    "student": Student,
 }  # fmt: skip
 KEY = "cf-translate"  # where the JSON text stands in the safetensors header
 MAX_BYTES = 64 * 2**20  # the presets' models take one to six
@@ -61,6 +63,7 @@ class Model:
     density: Density | None = None
     transport: Transport | None = None
     palette: Palette | None = None
+    student: Student | None = None
     digest: str = ""
 
     @property
@@ -106,9 +109,9 @@ class Model:
 
         strength: the default at use. gate, palette, white_point: of the schedule. finest: levels beyond it are left
         out, with what only they know. steps: of each level that is left, at strength 1. source: what is translated, in
-        words. Raises ValueError.
+        words. A student knows nothing of all that, and is left out only where its level is. Raises ValueError.
         """
-        energy, config = self.energy, self.config
+        energy, config, student = self.energy, self.config, self.student
         if source is not None and config.source is None:
             raise ValueError("a model that was trained without source pictures does not translate")
         if palette and self.palette is None:
@@ -122,7 +125,9 @@ class Model:
             energy = build(shape, self.device)
             energy.load_state_dict({name: weights[name] for name in energy.state_dict()})
             energy = energy.eval().requires_grad_(False)
-            config = replace(config, energy=shape, schedule=schedule, calibration={})
+            if student is not None and finest < level_of(config.schedule):
+                student = None
+            config = replace(config, energy=shape, schedule=schedule, calibration={}, student=student is not None)
         levels = config.schedule.levels
         if steps is not None:
             if len(steps) != len(levels):
@@ -141,7 +146,7 @@ class Model:
             strength=config.strength if strength is None else strength,
             source=config.source if source is None else source,
         )
-        return replace(self, energy=energy, config=config)
+        return replace(self, energy=energy, config=config, student=student)
 
     def to_bytes(self) -> bytes:
         """The whole file, float16 where that is exact enough: not in energies from scratch, nor for single numbers."""
@@ -282,7 +287,7 @@ def _skeleton(config: ModelConfig) -> dict[str, Tensor]:
 
 def _moved(module: nn.Module, device: torch.device) -> nn.Module:
     """A copy on a device; those that read the trunk read the one there."""
-    if isinstance(module, DomainProbe | Transport):
+    if isinstance(module, OnTrunk | Transport):
         return module.on(device)
     return copy.deepcopy(module).to(device)
 

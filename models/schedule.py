@@ -131,6 +131,11 @@ class Schedule:
         """The levels of at most `resolution` px."""
         return replace(self, levels=tuple(level for level in self.levels if level.resolution <= resolution))
 
+    def one_pass(self, resolution: int) -> Schedule:
+        """One step, on the level of this resolution, for what takes the place of a whole chain and what ends it."""
+        levels = [replace(level, steps=int(level.resolution == resolution)) for level in self.up_to(resolution).levels]
+        return replace(self, levels=tuple(levels), gate=0.0, transport=0.0, palette=0.0)
+
     def scaled(self, strength: float = 1.0, steps: int | None = None) -> Schedule:
         """Chains of `strength` x their length: strength x (`steps`, or the level's own) steps on each level that takes
         any, rounded; steps are longer or shorter by what rounding took. The transport goes `strength` of its way, at

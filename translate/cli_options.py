@@ -26,5 +26,6 @@ Strength = Annotated[float | None, opt("Length of the chain. Default: the model'
 Steps = Annotated[int | None, opt("Steps of each level at strength 1. Levels without steps stay so.", min=0, max=1000)]
 Size = Annotated[int | None, opt("Short side of the copy that the chain works on, in pixels.")]
 Seed = Annotated[int, opt("Random seed. The same seed gives the same result.", min=0, max=2**63 - 1)]
+Fast = Annotated[bool, opt("One pass of the model's student in the place of the chain.", "--fast")]
 KeepMetadata = Annotated[bool, opt("Keep the EXIF of the sources, without the place.", "--keep-metadata")]
 Json = Annotated[bool, opt("Machine-readable results on stdout.", "--json")]

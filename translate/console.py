@@ -18,6 +18,7 @@ import typer.core
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from models.train.distil import Lesson
     from models.train.run_dir import Progress as Iteration
     from translate.folders.report import Outcome
 
@@ -176,6 +177,25 @@ class TrainingBar:
         self._bars.update(self._task, completed=done, state=state)
         if not self._bars.console.is_terminal and not progress.event and progress.iteration % 50 == 0:
             echo_err(f"{done}/{progress.iterations}: {state}")
+
+
+class LessonBar:
+    """A bar of chains and one of iterations on a terminal; elsewhere a line for every 50."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, Any] = {}
+        self._next = 0  # what is done when the next line comes
+
+    def __call__(self, lesson: Lesson) -> None:
+        state = "" if lesson.what == "chains" else f"{lesson.error:.3f} from the chains' ends"
+        if lesson.what not in self._tasks:
+            self._tasks[lesson.what] = self._bars.add_task(lesson.what, total=lesson.total, state="")
+            self._next = 0
+        self._bars.update(self._tasks[lesson.what], completed=lesson.done, state=state)
+        if not self._bars.console.is_terminal and lesson.done >= self._next:
+            echo_err(f"{lesson.done}/{lesson.total} {lesson.what}{state and f', {state}'}")
+            self._next = lesson.done + 50
 
 
 def _short(name: str, length: int = 32) -> str:

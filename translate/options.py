@@ -16,7 +16,8 @@ class SamplingOptions:
 
     strength: length of the chain, 0..2; 0 returns the image unchanged. steps: number of steps, at strength 1, of each
     level that takes any. size: short side of the copy that the chain works on, in pixels. seed: of the noise that
-    gradients are taken at and, where a schedule has noise, of the chain; results of two seeds hardly differ.
+    gradients are taken at and, where a schedule has noise, of the chain; results of two seeds hardly differ. fast: one
+    pass of the model's student in the place of the chain; strength is then how far it goes, and there are no steps.
 
     A Translator checks them against its model.
     """
@@ -25,6 +26,7 @@ class SamplingOptions:
     steps: int | None = None
     size: int | None = None
     seed: int = 0
+    fast: bool = False
 
     def updated(self, **changes: Any) -> SamplingOptions:
         """A copy with some options changed. Raises TypeError for an unknown option."""
@@ -37,7 +39,11 @@ class SamplingOptions:
         seed = _whole("seed", self.seed)
         steps = None if self.steps is None else _whole("steps", self.steps)
         size = None if self.size is None else _whole("size", self.size)
-        return SamplingOptions(None if self.strength is None else float(self.strength), steps, size, seed)
+        if not isinstance(self.fast, bool):
+            raise TypeError(f"fast is True or False, not {self.fast!r}")
+        if self.fast and steps is not None:
+            raise ValueError("a fast translation is one pass: leave out steps, or leave out fast")
+        return SamplingOptions(None if self.strength is None else float(self.strength), steps, size, seed, self.fast)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from models.names import FILE_NAME
 from models.registry import locate
 from models.sampling import ChainState, pyramid, sample, shared_noise, smoothed
 from models.schedule import Level, Schedule
+from models.student import level_of
 from models.terms.pixels import HEAD_RESOLUTION, PixelConfig
 from translate import __version__
 from translate.images.read import open_image
@@ -82,6 +83,7 @@ class _Chain:
     schedule: Schedule
     size: int
     seed: int
+    fast: bool
 
 
 class Translator:
@@ -227,11 +229,16 @@ class Translator:
             raise ValueError(f"{self.name} makes or restores pictures, it translates none")
         options = options.checked()
         strength = config.strength if options.strength is None else options.strength
-        schedule, natural = config.schedule.scaled(strength, options.steps), config.schedule.finest
+        schedule = config.schedule.scaled(strength, options.steps)
+        if options.fast:
+            if self.model.student is None:
+                raise ValueError(f"{self.name} has no student for fast translations; `models distil` teaches one")
+            schedule = config.schedule.one_pass(level_of(config.schedule)).scaled(min(1.0, strength), 1)
+        natural = schedule.finest
         size = natural if options.size is None else options.size
         if not natural // 2 <= size <= 4 * natural:
             raise ValueError(f"size must lie between {natural // 2} and {4 * natural} px, not {size}")
-        return _Chain(strength, schedule, size, options.seed)
+        return _Chain(strength, schedule, size, options.seed, options.fast)
 
     def _provenance(self, chain: _Chain) -> dict[str, object]:
         return {
@@ -243,6 +250,7 @@ class Translator:
             "seed": chain.seed,
             "version": __version__,
             "sampler_version": SAMPLER_VERSION,
+            **({"fast": True} if chain.fast else {}),
         }
 
     def _shape(self, sides: tuple[int, int], chain: _Chain) -> tuple[int, int]:
@@ -273,10 +281,13 @@ class Translator:
         told = None if evidence is None else [shown(x, r) for x, r in zip(evidence, numbers, strict=True)]
         generator = torch.Generator().manual_seed(chain.seed)
         noise = shared_noise(generator)
-        steps = sample(
-            self.energy.at, schedule, sources[0], sources,
-            transport=transport, finish=finish, noise=noise, generator=generator,
-        )  # fmt: skip
+        if chain.fast:
+            steps = self._one_pass(sources[-1], chain)
+        else:
+            steps = sample(
+                self.energy.at, schedule, sources[0], sources,
+                transport=transport, finish=finish, noise=noise, generator=generator,
+            )  # fmt: skip
         for step, energies in self._with_energies(steps, schedule):
             level = numbers[step.resolution]
             before, reached = befores[level], shown(step.x, step.resolution)
@@ -288,6 +299,16 @@ class Translator:
                 )
                 for n in range(len(photos))
             ]  # fmt: skip
+
+    @torch.no_grad()
+    def _one_pass(self, source: Tensor, chain: _Chain) -> Iterator[ChainState]:
+        """What the student makes of pictures, as the one step of a chain."""
+        assert self.model.student is not None
+        resolution = chain.schedule.finest
+        if chain.schedule.steps:
+            energies = self.energy(source, resolution)
+            share = chain.strength / self.config.strength  # its lessons were chains of the model's own strength
+            yield ChainState(self.model.student.advance(source, share), energies, resolution, 0)
 
     def _with_energies(
         self, steps: Iterator[ChainState], schedule: Schedule

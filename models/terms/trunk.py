@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,6 +21,9 @@ from torch.nn import functional as F
 
 from models.errors import BadModel
 from models.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FILE = Path(__file__).parent.parent / "weights" / "trunk" / "efficientnet_lite0.safetensors"
 STEM = 32  # channels
@@ -118,6 +122,12 @@ class OnTrunk(nn.Module):
     @property
     def trunk(self) -> Trunk:
         return self._trunk[0]
+
+    def on(self, device: torch.device) -> Self:
+        """A copy on a device, which reads the trunk there. Only for modules that are made of nothing but a trunk."""
+        moved = type(self)(load_trunk(device=device)).to(device)
+        moved.load_state_dict(self.state_dict())
+        return moved
 
 
 @cache

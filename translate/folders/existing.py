@@ -15,7 +15,7 @@ from translate.folders.report import Outcome
 from translate.images.metadata import read_provenance, source_digest
 from translate.images.read import is_complete
 
-COMPARED = ("digest", "strength", "steps", "size", "seed", "sampler_version", "metadata")
+COMPARED = ("digest", "strength", "steps", "size", "seed", "fast", "sampler_version", "metadata")
 
 
 def existing_result(item: Item, wanted: Mapping[str, object], *, overwrite: bool = False) -> Outcome | None:
@@ -61,5 +61,6 @@ def _in_the_way(item: Item, wanted: Mapping[str, object]) -> str | None:
 def _difference(key: str, found: Mapping[str, object], wanted: Mapping[str, object]) -> str:
     if key == "sampler_version":
         return f"was made by another version of cf-translate ({found.get('version', 'unknown')})"
-    was, now = (record.get(key, "dropped") for record in (found, wanted))
+    absent = False if key == "fast" else "dropped"
+    was, now = (record.get(key, absent) for record in (found, wanted))
     return f"was made with other settings ({'model' if key == 'digest' else key} {was}, not {now})"
