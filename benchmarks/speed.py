@@ -38,12 +38,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.memory import keep_freed_memory
 from models.registry import shipped
+from models.student import level_of
 from translate import Translator
 from translate.upsample import guided_upsample
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "samples" / "apples_on_table.jpg"
-RIVALLED = ("apple2orange", "cat2dog", "photo2vangogh")
+RIVALLED = ("apple2orange", "orange2apple", "cat2dog", "photo2vangogh")
 MAIN = "apple2orange"
 RIVALLED_AT = (256, 512, 1024)
 SCALED_TO = (256, 512, 1024, 2048, 4096, 8192)
@@ -140,9 +141,14 @@ def flops(work: Callable[[], object]) -> int:
 
 
 @torch.no_grad()
-def chain_flops(translator: Translator) -> int:
-    """Of the chain at its own strength: a step is a forward pass and a gradient of the pixels, which costs the same."""
+def chain_flops(translator: Translator, fast: bool = False) -> int:
+    """Of the chain at its own strength: a step is a forward pass and a gradient of the pixels, which costs the same;
+    or of the student's pass."""
     total = 0
+    if fast:
+        assert translator.model.student is not None
+        side = level_of(translator.config)
+        return flops(partial(translator.model.student.advance, torch.rand(1, 3, side, side), 1.0))
     for level in translator.config.schedule.scaled(translator.config.strength).levels:
         x = torch.rand(1, 3, level.resolution, level.resolution)
         total += 2 * level.steps * flops(partial(translator.energy.at(level.resolution), x))
@@ -177,19 +183,21 @@ def pairs(turns: int, sizes: Sequence[int]) -> dict[str, Any]:
         generators[memory_format](x)
 
     figures: dict[str, Any] = {"parameters": sum(p.numel() for p in generators["contiguous"].parameters())}
-    translators, rows = {name: Translator.load(name, "cpu") for name in rivalled()}, []
+    translators, rows = [Translator.load(name, "cpu") for name in rivalled()], []
+    ways = [(t, fast) for t in translators for fast in (False, True) if not fast or t.model.student is not None]
     formats: dict[str, float] = {}
     for kind in 2 * list(generators):  # the second time counts
         formats[kind] = cost(partial(generate, kind, torch.rand(1, 3, FORMATS_AT, FORMATS_AT))).cpu
     kind = min(formats, key=formats.__getitem__)
     for size in sizes:
         x, picture = torch.rand(1, 3, size, size) * 2 - 1, picture_of(size)
-        ours = [partial(translator, picture) for translator in translators.values()]
+        ours = [partial(translator, picture, fast=fast) for translator, fast in ways]
         *times, theirs = in_turns([*ours, partial(generate, kind, x)], turns)
         its_work = flops(partial(generate, kind, torch.rand(1, 3, FORMATS_AT, FORMATS_AT))) * (size / FORMATS_AT) ** 2
-        for (name, translator), time_of in zip(translators.items(), times, strict=True):
+        for (translator, fast), time_of in zip(ways, times, strict=True):
+            name = translator.name + (" --fast" if fast else "")
             ratios = time_of.wall / theirs.wall, time_of.cpu / theirs.cpu
-            work = chain_flops(translator) / 1e9, its_work / 1e9
+            work = chain_flops(translator, fast) / 1e9, its_work / 1e9
             rows.append((name, size, time_of.wall, theirs.wall, time_of.cpu, theirs.cpu, *ratios, *work))
             figures[f"{name} {size}"] = dict(zip(COLUMNS, rows[-1], strict=True))
     title = f"One picture, load excluded, medians of {turns} turns, {torch.get_num_threads()} threads, generator {kind}"

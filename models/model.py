@@ -125,7 +125,7 @@ class Model:
             energy = build(shape, self.device)
             energy.load_state_dict({name: weights[name] for name in energy.state_dict()})
             energy = energy.eval().requires_grad_(False)
-            if student is not None and finest < level_of(config.schedule):
+            if student is not None and finest < level_of(config):
                 student = None
             config = replace(config, energy=shape, schedule=schedule, calibration={}, student=student is not None)
         levels = config.schedule.levels

@@ -14,23 +14,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.config import ModelConfig
 from models.energy import enlarged
-from models.schedule import Schedule
+from models.terms.textured import TexturedConfig
 from models.terms.trunk import SHAPES, OnTrunk, Trunk
 
-FINEST = 128  # px that a student works at, at most
 TAPS = (0, 2, 4, 10, 15)
 MAGNIFICATION = 2  # of pictures for the trunk: its first tap then lies on the pixels
 WIDTHS = (32, 48, 64, 96, 128)  # of the decoder at each tap
 
 
-def level_of(schedule: Schedule) -> int:
-    """The resolution in pixels that the student of these chains works at: that of their finest level up to FINEST px.
-    Raises ValueError where there is none."""
-    fitting = [level.resolution for level in schedule.levels if level.resolution <= FINEST]
-    if not fitting:
-        raise ValueError(f"a student works at {FINEST} px at most, where these chains have no level")
-    return fitting[-1]
+def level_of(config: ModelConfig) -> int:
+    """The resolution in pixels that the student of a model works at: that of its finest level. Things leave their
+    texture out, which is fine noise, and not to be foreseen."""
+    energy = config.energy
+    return energy.things.resolutions[-1] if isinstance(energy, TexturedConfig) else config.schedule.finest
 
 
 class Student(OnTrunk):
@@ -72,7 +70,7 @@ class Student(OnTrunk):
 
     @torch.no_grad()
     def advance(self, x: Tensor, share: float) -> Tensor:
-        """From pictures x that share of the way to where chains end, within [-1, 1]."""
+        """From pictures x that share of the way to where chains of strength 1 end, within [-1, 1]."""
         return torch.lerp(x, self(x), share).clamp(-1, 1)
 
     @torch.no_grad()

@@ -22,6 +22,7 @@ from models.gate import DomainProbe, blended, fit_probe
 from models.model import Model, build
 from models.palette import Palette, fit_palette
 from models.schedule import Level, Schedule
+from models.student import Student
 from models.terms.perceptual import PerceptualEnergy
 from models.terms.pixels import PixelConfig, PixelEnergy
 from models.terms.statistics import StatisticsConfig, StatisticsEnergy
@@ -103,10 +104,10 @@ def votes_model() -> Model:
     schedule = Schedule(levels, white_point=1.05, gate=0.25, palette=1.0)
     made = ModelConfig(
         config, schedule, source="red things", target="blue things",
-        upsampling=Upsampling(chroma=0.0, radius=5, epsilon=0.1), probe=True,
+        upsampling=Upsampling(chroma=0.0, radius=5, epsilon=0.1), probe=True, student=True,
     )  # fmt: skip
     probe = fit_probe([red], [blue], load_trunk())
-    return _finished(energy, made, probe, palette=fit_palette([blue], probe))
+    return _finished(energy, made, probe, palette=fit_palette([blue], probe), student=_student())
 
 
 def textured_model() -> Model:
@@ -235,8 +236,18 @@ def _finished(
     density: Density | None = None,
     transport: Transport | None = None,
     palette: Palette | None = None,
+    student: Student | None = None,
 ) -> Model:
-    return Model(energy.eval().requires_grad_(False), config, probe, density, transport, palette)  # type: ignore[arg-type]
+    energy.eval().requires_grad_(False)
+    return Model(energy, config, probe, density, transport, palette, student)  # type: ignore[arg-type]
+
+
+def _student() -> Student:
+    """One that has learned nothing, and makes all pictures bluer."""
+    student = Student(load_trunk()).requires_grad_(False)
+    assert student.change.bias is not None
+    student.change.bias.copy_(torch.tensor([-0.5, 0.0, 0.5]))
+    return student
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -233,7 +233,7 @@ class Translator:
         if options.fast:
             if self.model.student is None:
                 raise ValueError(f"{self.name} has no student for fast translations; `models distil` teaches one")
-            schedule = config.schedule.one_pass(level_of(config.schedule)).scaled(min(1.0, strength), 1)
+            schedule = config.schedule.one_pass(level_of(config)).scaled(min(1.0, strength), 1)
         natural = schedule.finest
         size = natural if options.size is None else options.size
         if not natural // 2 <= size <= 4 * natural:
@@ -307,8 +307,7 @@ class Translator:
         resolution = chain.schedule.finest
         if chain.schedule.steps:
             energies = self.energy(source, resolution)
-            share = chain.strength / self.config.strength  # its lessons were chains of the model's own strength
-            yield ChainState(self.model.student.advance(source, share), energies, resolution, 0)
+            yield ChainState(self.model.student.advance(source, chain.strength), energies, resolution, 0)
 
     def _with_energies(
         self, steps: Iterator[ChainState], schedule: Schedule

@@ -22,8 +22,7 @@ from models.model import Model
 from models.preconditioner import precondition
 from models.sampling import rms, shared_noise, smoothed_grad
 from models.student import Student, level_of
-from models.terms.perceptual import PerceptualEnergy
-from models.terms.textured import TexturedEnergy
+from models.terms.pixels import PixelEnergy
 from models.terms.trunk import load_trunk
 from models.train.data import ImageArray
 from models.train.preview import translated
@@ -31,7 +30,7 @@ from models.train.preview import translated
 ITERATIONS = 1500
 BATCH = 8  # pictures
 LEARNING_RATE, WARM_UP = 2e-3, 100  # iterations until the rate is reached; from there it falls by a cosine
-FEATURES, ENERGY = 0.2, 0.3  # weights beside the pixels' 1
+FEATURES, ENERGY = 0.2, 0.6  # weights beside the pixels' 1
 FEATURE_TAPS = (2, 4, 10, 15)
 EMA = 0.99
 MIN_CROP = 0.5  # smallest share of a picture's area that a random crop keeps
@@ -96,14 +95,14 @@ def check_teacher(model: Model) -> None:
         raise ValueError("this model translates nothing that a student could learn")
     if model.transport is not None:
         raise ValueError("a face becomes another one by a transport, which a student cannot learn")
-    if not isinstance(model.energy, PerceptualEnergy | TexturedEnergy):
-        raise ValueError("only chains on learned votes can teach a student")
-    level_of(model.config.schedule)
+    if isinstance(model.energy, PixelEnergy):
+        raise ValueError("only chains of an energy on the trunk can teach a student")
 
 
 def finished_chains(model: Model, pictures: ImageArray, seed: int, report: Report, stop: Callable[[], bool]) -> Lessons:
-    """Chains from all pictures, one after the other, until there is a stop."""
-    finest, own = model.config.schedule.finest, level_of(model.config.schedule)
+    """Chains of strength 1 from all pictures, one after the other, until there is a stop."""
+    model = model.edited(strength=1.0)
+    finest, own = model.config.schedule.finest, level_of(model.config)
     sources, ends = [torch.empty(0, 3, own, own, dtype=torch.uint8)], [torch.empty(0, 3, own, own, dtype=torch.uint8)]
     for number, batch in enumerate(pictures.whole(finest, BATCH)):
         if stop():
@@ -134,7 +133,7 @@ def fit_student(
         student.measure(_floats(lessons.sources[:: max(1, len(lessons.sources) // 64)]).to(device))
         average = student.on(device).requires_grad_(False)
         optimizer = torch.optim.AdamW(student.parameters(), LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-3)
-        step = _ChainStep(model, seed)
+        step = ChainStep(model, seed)
         begun = share()
         for iteration in range(iterations):
             gone = max(iteration / iterations, (share() - begun) / (1 - begun) if begun < 1 else 1.0)
@@ -156,12 +155,13 @@ def fit_student(
     return average.eval()
 
 
-class _ChainStep:
-    """The direction of the chain's next step from pictures (B, 3, R, R), of RMS 1."""
+class ChainStep:
+    """The direction of the chain's next step from pictures (B, 3, R, R), of RMS 1 but within [-1, 1]: nowhere stronger
+    than the pull of the ends, or a student would run away."""
 
     def __init__(self, model: Model, seed: int) -> None:
         schedule = model.config.schedule
-        self._level = schedule.up_to(level_of(schedule)).levels[-1]
+        self._level = schedule.up_to(level_of(model.config)).levels[-1]
         self._energy = model.energy.at(self._level.resolution)
         self._generator = torch.Generator().manual_seed(seed)
         self._noise = shared_noise(self._generator)
@@ -169,7 +169,7 @@ class _ChainStep:
     def __call__(self, x: Tensor) -> Tensor:
         _, gradient = smoothed_grad(self._energy, x.clamp(-1, 1), self._level, self._noise, self._generator)
         down = precondition(gradient, self._level.luma, self._level.chroma)
-        return down / rms(down).clamp_min(1e-12)
+        return (down / rms(down).clamp_min(1e-12)).clamp(-1, 1)
 
 
 def _unlike(trunk: torch.nn.Module, made: Tensor, end: Tensor) -> Tensor:

@@ -80,37 +80,43 @@ class SharedSettings(BaseModel):
     strength: float | None = Field(None, ge=0, le=MAX_STRENGTH)
     size: Literal["", "64", "128", "192", "256"] | None = None
     seed: int | None = Field(None, ge=0, lt=2**31)
+    fast: bool | None = None
 
 
 SIZES = {"The model's own": "", **{f"{size} px": size for size in ("64", "128", "192", "256")}}
 
 
 class Settings:
-    """Strength, size and seed of a chain, and a button that makes a link to them."""
+    """Strength, size and seed of a chain, what takes its place, and a button that makes a link to them all."""
 
-    def __init__(self, direction: gr.Radio, strength: float) -> None:
+    def __init__(self, direction: gr.Radio, strength: float, *, fast: bool) -> None:
+        """fast: whether the direction that the page opens with has a student."""
         self.strength = strength_slider(strength, "photo")
         with gr.Accordion("More settings", open=False, elem_id="more"):
             self.size = gr.Dropdown(list(SIZES.items()), value="", label="Working size", filterable=False,
                                     info="Short side of the copy that is worked on", elem_id="size")  # fmt: skip
             self.seed = gr.Number(0, label="Seed", info="Another number, other noise", precision=0, minimum=0,
                                   maximum=2**31 - 1, elem_id="seed")  # fmt: skip
+            self.fast = gr.Checkbox(False, label="Fast", interactive=fast, elem_id="fast",
+                                    info="One pass and no steps, where the direction has learned that")  # fmt: skip
             link = gr.Button("Copy a link to these settings", size="sm", elem_id="share")
             copied = gr.Markdown(elem_id="shared")
-        self.inputs = [self.strength, self.size, self.seed]
+        self.inputs = [self.strength, self.size, self.seed, self.fast]
         link.click(None, [direction, *self.inputs], copied, js=source_of("share_link.js"), api_visibility="private")
 
     @staticmethod
-    def options(strength: float, size: str = "", seed: float = 0) -> SamplingOptions:
+    def options(strength: float, size: str = "", seed: float = 0, fast: bool = False) -> SamplingOptions:
         """Raises ValueError for what the controls cannot have sent."""
         try:
-            return SamplingOptions(float(strength), size=int(size) if size else None, seed=int(seed or 0))
+            chosen = int(size) if size else None
+            return SamplingOptions(float(strength), size=chosen, seed=int(seed or 0), fast=bool(fast))
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError("Strength, size and seed are numbers.") from error
 
     def opened(self, query: Mapping[str, str], direction: gr.Radio, names: list[str]) -> Updates:
         """The controls as a link wants them; what it cannot ask for is left as it is, and said."""
-        components = {"direction": direction, "strength": self.strength, "size": self.size, "seed": self.seed}
+        components = {"direction": direction, "strength": self.strength, "size": self.size, "seed": self.seed,
+                      "fast": self.fast}  # fmt: skip
         wanted = {name: query[name] for name in components if name in query}
         refused = {"direction"} if wanted.get("direction", names[0]) not in names else set()
         try:

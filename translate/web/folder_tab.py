@@ -33,12 +33,19 @@ class FolderTab:
         self.buttons.start.click(self.translate_all, inputs, outputs, api_name="stream_many", **HIDDEN)
 
     def translate_all(
-        self, paths: list[str] | None, direction: str, strength: float, size: str, seed: float, request: gr.Request
+        self,
+        paths: list[str] | None,
+        direction: str,
+        strength: float,
+        size: str,
+        seed: float,
+        fast: bool,
+        request: gr.Request,
     ) -> Iterator[Updates]:
         hide = {self.gallery: gr.Gallery([], visible=False), self.archive: gr.DownloadButton(visible=False)}
         yield {**self.buttons.running, self.says: "…", **hide}
         try:
-            sources, options = [Path(path) for path in paths or []], Settings.options(strength, size, seed)
+            sources, options = [Path(path) for path in paths or []], Settings.options(strength, size, seed, fast)
             for batch in self.service.stream_many(visitor(request, "folder"), sources, direction, options):
                 yield self.show(batch)
         except Exception as error:

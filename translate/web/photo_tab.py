@@ -32,7 +32,8 @@ class PhotoTab:
                     components=[gr.Image(visible=False)], samples=[[path] for path in self.examples], type="index",
                     samples_per_page=len(self.examples) or 1, label="… or take one of ours", elem_id="examples",
                 )  # fmt: skip
-                self.settings = Settings(direction, opening.translator.config.strength)
+                config = opening.translator.config
+                self.settings = Settings(direction, config.strength, fast=config.student)
                 self.buttons = StartStop(service, "photo", "Translate")
             with gr.Column(scale=7, min_width=300, elem_classes="result"):
                 self.view = ResultView(service, "photo", opening.shown, EXAMPLE if opening.shown else NO_EXAMPLE)
@@ -41,24 +42,27 @@ class PhotoTab:
             self.translate, [self.photo, direction, *self.settings.inputs],
             [start, self.buttons.halt, *view.outputs], js=source_of("scroll.js"), api_name="stream", **HIDDEN,
         )  # fmt: skip
-        other = direction.input(self.choose, [direction, self.photo], [self.photo, self.settings.strength], **AT_ONCE)
+        changed = [self.photo, self.settings.strength, self.settings.fast]
+        other = direction.input(self.choose, [direction, self.photo], changed, **AT_ONCE)
         other.then(self.show_example, direction, view.outputs, **AT_ONCE)
         chosen.click(self.take_example, chosen, self.photo, **AT_ONCE)
         look_at_photo(service, self.photo)
 
     def translate(
-        self, path: str, direction: str, strength: float, size: str, seed: float, request: gr.Request
+        self, path: str, direction: str, strength: float, size: str, seed: float, fast: bool, request: gr.Request
     ) -> Iterator[Updates]:
         def steps() -> Iterator[Updates]:
-            options = self.settings.options(strength, size, seed)
+            options = self.settings.options(strength, size, seed, fast)
             for progress in self.service.stream(visitor(request, "photo"), given(path), direction, options):
                 yield self.view.show(progress)
 
         yield from self.view.follow(self.buttons, steps())
 
     def choose(self, direction: str, path: str | None) -> Updates:
-        """A direction, at its own strength; an example of another one is taken away."""
-        updates: Updates = {self.settings.strength: self.cards[direction].translator.config.strength}
+        """A direction, at its own strength, fast only where it can be; an example of another one is taken away."""
+        config = self.cards[direction].translator.config
+        fast = gr.update(interactive=True) if config.student else gr.update(value=False, interactive=False)
+        updates: Updates = {self.settings.strength: config.strength, self.settings.fast: fast}
         if path and Path(path).name in [Path(example).name for example in self.examples]:
             updates[self.photo] = None
         return updates

@@ -1,7 +1,7 @@
-async (direction, strength, size, seed) => {
+async (direction, strength, size, seed, fast) => {
     // Puts the settings, and nothing else, into the address of this page, and that address into the clipboard.
     const link = new URL(location.href);
-    link.search = new URLSearchParams({ direction, strength, size, seed });
+    link.search = new URLSearchParams({ direction, strength, size, seed, ...(fast ? { fast } : {}) });
     history.replaceState(null, "", link);
     try {
         await navigator.clipboard.writeText(link);
