@@ -42,4 +42,5 @@ def test_other_pixels_need_another_sampler_version(model_files: dict[str, Path],
     found = blocks.round().astype(int).tolist()
     assert SAMPLER_VERSION == AT_VERSION, f"record the results of the new version: {found}"
     off = np.abs(blocks - np.array(RECORDED[kind])).max()
-    assert off < 2, f"the sampler gives other pixels: raise SAMPLER_VERSION and record {found}"
+    # Processors of two makes are up to 2.1 apart, in what starts with a fitted transport.
+    assert off < 3, f"the sampler gives other pixels: raise SAMPLER_VERSION and record {found}"

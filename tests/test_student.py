@@ -206,7 +206,12 @@ def test_time_ends_the_lessons(teacher: Model) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "why"),
-    [("generator", "translates nothing"), ("textured", "transport"), ("pixels", "on the trunk")],
+    [
+        ("generator", "translates nothing"),
+        ("textured", "transport"),
+        ("statistics", "strokes"),
+        ("pixels", "on the trunk"),
+    ],
 )
 def test_models_that_cannot_teach_are_refused_before_any_work(
     model_files: dict[str, Path], tmp_path: Path, kind: str, why: str

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from translate.pipeline import Translator
     from translate.training.fit import Domains, fit
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 __all__ = ["Domains", "SamplingOptions", "Translator", "fit"]
 
 # Some bring torch, which takes seconds; those who only open pictures do not wait for it.

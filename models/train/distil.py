@@ -22,7 +22,8 @@ from models.model import Model
 from models.preconditioner import precondition
 from models.sampling import rms, shared_noise, smoothed_grad
 from models.student import Student, level_of
-from models.terms.pixels import PixelEnergy
+from models.terms.perceptual import PerceptualEnergy
+from models.terms.textured import TexturedEnergy
 from models.terms.trunk import load_trunk
 from models.train.data import ImageArray
 from models.train.preview import translated
@@ -95,8 +96,8 @@ def check_teacher(model: Model) -> None:
         raise ValueError("this model translates nothing that a student could learn")
     if model.transport is not None:
         raise ValueError("a face becomes another one by a transport, which a student cannot learn")
-    if isinstance(model.energy, PixelEnergy):
-        raise ValueError("only chains of an energy on the trunk can teach a student")
+    if not isinstance(model.energy, PerceptualEnergy | TexturedEnergy):
+        raise ValueError("only learned votes on the trunk can teach a student: strokes lie elsewhere in each chain")
 
 
 def finished_chains(model: Model, pictures: ImageArray, seed: int, report: Report, stop: Callable[[], bool]) -> Lessons:
