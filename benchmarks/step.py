@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -79,7 +80,12 @@ def traced(energy: EnergyFn, x: Tensor) -> torch.fx.GraphModule:
 
     known: dict[Any, Any] = dict(core_aten_decompositions())
     known[torch.ops.aten.convolution_backward.default] = backward
-    graph = make_fx(lambda x: energy_and_grad(energy, x)[1], decomposition_table=known)(x)
+
+    def relu6(x: Tensor, inplace: bool = False) -> Tensor:
+        return F.hardtanh(x, 0.0, 6.0)  # in place, as the trunk does it, some engines lose what was there before
+
+    with patch("torch.nn.functional.relu6", relu6):
+        graph = make_fx(lambda x: energy_and_grad(energy, x)[1], decomposition_table=known)(x)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
@@ -106,7 +112,7 @@ def by_openvino(energy: EnergyFn, x: Tensor) -> Gradient:
         graph = openvino.convert_model(torch.export.export(traced(energy, x), (x,)))
     settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
-    return lambda x: torch.from_numpy(next(iter(request.infer([x.numpy()]).values())))
+    return lambda x: torch.from_numpy(next(iter(request.infer([np.ascontiguousarray(x.numpy())]).values())))
 
 
 def in_bfloat16(energy: EnergyFn, _: Tensor) -> Gradient:
