@@ -112,7 +112,7 @@ def visit(address: str) -> tuple[str, float, float]:
         photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
         begin = time.perf_counter()
         body: dict[str, Any] = {
-            "data": [photo, "apple2orange", 1.0, "", 0],
+            "data": [photo, "apple2orange", 1.0, "", 0, False],
             "fn_index": stream,
             "session_hash": session,
         }

@@ -362,7 +362,7 @@ def test_a_picture_on_the_server_itself_is_never_opened(address, photo, mark):
         assert kind == "error", answer
     config = httpx.get(f"{address}config").json()
     (many,) = [d for d in config["dependencies"] if d["api_name"] == "stream_many"]
-    body: dict[str, Any] = {"data": [[{"path": str(photo), **mark}], "tiny", 1, "", 0], "session_hash": "evil"}
+    body: dict[str, Any] = {"data": [[{"path": str(photo), **mark}], "tiny", 1, "", 0, False], "session_hash": "evil"}
     answer = httpx.post(f"{address}gradio_api/run/{many['api_name']}", json=body, timeout=30)
     assert answer.status_code >= 400 and "1 of 1" not in answer.text
     body = {"data": [{"path": str(photo), **mark}], "session_hash": "evil"}

@@ -49,7 +49,7 @@ def tab(service: TranslationService, page: Page) -> PhotoTab:
 
 
 def test_a_photo_is_followed_from_the_press_of_the_button_to_the_last_step(tab, photo):
-    updates = list(tab.translate(str(photo), "tiny", 1.0, "", 0, asked()))
+    updates = list(tab.translate(str(photo), "tiny", 1.0, "", 0, False, asked()))
     view, buttons = tab.view, tab.buttons
     assert updates[0][buttons.start]["interactive"] is False and updates[-1] == buttons.idle
     assert updates[-2][view.says].startswith("**Done: 7 steps.**")
@@ -65,15 +65,29 @@ def test_a_photo_is_followed_from_the_press_of_the_button_to_the_last_step(tab, 
 
 def test_an_example_gives_way_to_a_chain(tab, photo):
     assert tab.show_example("tiny", asked())[tab.view.says] == NO_EXAMPLE  # it has no samples
-    list(tab.translate(str(photo), "tiny", 1.0, "", 0, asked()))
+    list(tab.translate(str(photo), "tiny", 1.0, "", 0, False, asked()))
     assert tab.view.says not in tab.show_example("tiny", asked())
-    assert tab.choose("tiny", str(photo)) == {tab.settings.strength: 1.0}  # one's own photo stays
+    chosen = tab.choose("tiny", str(photo))
+    assert tab.photo not in chosen and chosen[tab.settings.strength] == 1.0  # one's own photo stays
+    assert chosen[tab.settings.fast] == gr.update(value=False, interactive=False), "it has no student"
 
 
 def test_strength_size_and_seed_reach_the_chain(tab, photo):
-    list(tab.translate(str(photo), "tiny", 0.5, "64", 3, asked()))
+    list(tab.translate(str(photo), "tiny", 0.5, "64", 3, False, asked()))
     made = tab.service.trajectory("me/photo").provenance(4)
     assert (made["strength"], made["size"], made["seed"]) == (0.5, 64, 3)
+
+
+def test_one_pass_is_offered_where_there_is_a_student(tab, photo, model_files, tmp_path):
+    updates = list(tab.translate(str(photo), "tiny", 1.0, "", 0, True, asked()))
+    assert "has no student" in updates[-2][tab.view.warns]
+    service = TranslationService([str(model_files["votes"])], tmp_path / "others")
+    cards = {name: direction_card(service, t, app.SAMPLES) for name, t in service.translators.items()}
+    with Page():
+        taught = PhotoTab(service, cards, gr.Radio(list(cards)))
+        assert taught.choose("votes", None)[taught.settings.fast] == gr.update(interactive=True)
+        updates = list(taught.translate(str(photo), "votes", 1.0, "", 0, True, asked()))
+    assert updates[-2][taught.view.says].startswith("**Done: 1 step.**")
 
 
 @pytest.mark.parametrize(
@@ -89,14 +103,15 @@ def test_strength_size_and_seed_reach_the_chain(tab, photo):
 )
 def test_what_cannot_be_done_is_said_and_the_button_comes_back(tab, photo, values, words):
     path, *settings = values
-    updates = list(tab.translate(path and str(photo), "tiny", *settings, asked()))
+    updates = list(tab.translate(path and str(photo), "tiny", *settings, False, asked()))
     assert words in updates[-2][tab.view.warns] and updates[-1] == tab.buttons.idle
 
 
 def test_a_link_sets_the_controls(tab, warned):
     settings = tab.settings
-    updates = tab.open_link(asked(direction="tiny", strength="1.5", size="64", seed="7", photo="x.jpg"))
-    wanted = {tab.direction: "tiny", settings.strength: 1.5, settings.size: "64", settings.seed: 7}
+    query = {"direction": "tiny", "strength": "1.5", "size": "64", "seed": "7", "fast": "true", "photo": "x.jpg"}
+    updates = tab.open_link(asked(**query))
+    wanted = {tab.direction: "tiny", settings.strength: 1.5, settings.size: "64", settings.seed: 7, settings.fast: True}
     assert {key: updates[key] for key in wanted} == wanted and not warned
     assert tab.photo not in updates
     assert list(tab.open_link(asked())) == [tab.direction]
@@ -110,6 +125,7 @@ def test_a_link_sets_the_controls(tab, warned):
         ({"strength": "1e9"}, "strength"),
         ({"size": "100000", "seed": "-1"}, "seed or size"),
         ({"seed": "1" * 5000}, "seed"),
+        ({"fast": "very"}, "fast"),
     ],
 )
 def test_what_a_link_cannot_ask_for_is_said_and_left_as_it_is(tab, warned, query, words):
@@ -123,12 +139,12 @@ def test_what_a_link_cannot_ask_for_is_said_and_left_as_it_is(tab, warned, query
 
 def test_several_photos_take_the_settings_too(service, page, photo, tmp_path):
     direction = gr.Radio(["tiny"])
-    tab = FolderTab(service, direction, Settings(direction, 1.0))
+    tab = FolderTab(service, direction, Settings(direction, 1.0, fast=False))
     bad = tmp_path / "bad.jpg"
     bad.write_text("no picture")
-    updates = list(tab.translate_all([str(photo), str(bad)], "tiny", 0.5, "", 0, asked()))
+    updates = list(tab.translate_all([str(photo), str(bad)], "tiny", 0.5, "", 0, False, asked()))
     assert "1 of 2 photos are done." in updates[-2][tab.says] and "bad.jpg: " in updates[-2][tab.says]
-    updates = list(tab.translate_all([str(photo)], "tiny", 9.0, "", 0, asked()))
+    updates = list(tab.translate_all([str(photo)], "tiny", 9.0, "", 0, False, asked()))
     assert "strength must lie" in updates[-2][tab.says] and updates[-1] == tab.buttons.idle
 
 

@@ -21,7 +21,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -89,8 +89,10 @@ def run(
     OSError where the target folder cannot be made (elsewhere ImageError) or Ray does not work.
     """
     provenance(translator, options)
-    with prepared_target(plan.target), _cluster(workers) as resources:
-        device, there = _devices(device, resources)
+    with ExitStack() as held:
+        resources = held.enter_context(_cluster(workers))
+        device, there = _devices(device, resources)  # before there is a folder
+        held.enter_context(prepared_target(plan.target))
         workers = min(workers or there, there)
         yield from refusals(plan)
         model = _shared(translator)

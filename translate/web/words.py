@@ -56,7 +56,7 @@ def status(progress: ChainProgress) -> str:
         return f"**Step {done} of {progress.total}** · {stage_name(trajectory, trajectory.frames[-1].level)}"
     if done < progress.total:
         return f"**Stopped at step {done} of {progress.total}.** Drag the slider below to see any step so far."
-    return f"**Done: {done} steps.** Drag the slider below to go back to any of them."
+    return f"**Done: {done} step{'s' if done != 1 else ''}.** Drag the slider below to go back to any of them."
 
 
 def curve(trajectory: Trajectory, step: int) -> str:
