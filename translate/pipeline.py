@@ -232,7 +232,10 @@ class Translator:
         schedule = config.schedule.scaled(strength, options.steps)
         if options.fast:
             if self.model.student is None:
-                raise ValueError(f"{self.name} has no student for fast translations; `models distil` teaches one")
+                raise ValueError(
+                    f"{self.name} has no student for fast translations; "
+                    "`models distil` can teach one to models of things that keep their shape"
+                )
             schedule = config.schedule.one_pass(level_of(config)).scaled(min(1.0, strength), 1)
         natural = schedule.finest
         size = natural if options.size is None else options.size
