@@ -233,7 +233,7 @@ def test_the_command_writes_a_model_that_translates_at_once(
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     file = tmp_path / "taught.safetensors"
     command = ["models", "distil", str(model_files["votes"]), str(tmp_path), str(file)]
-    done = CliRunner().invoke(app, [*command, "--minutes", "0.1"])
+    done = CliRunner().invoke(app, [*command, "--minutes", "0.05"])
     assert done.exit_code == 0, done.output
     assert "left out: broken.jpg" in done.stderr and "8/8 chains" in done.stderr and str(file) in done.stdout
     assert Translator.load(file, "cpu")(photo, fast=True).frames
