@@ -11,6 +11,7 @@ from PIL import Image
 from translate import Translator
 from translate.pipeline import SAMPLER_VERSION
 
+# Where processors of two makes differ by 2, what lies between them.
 # 4 x 3 means over blocks of the result, red, green, blue: of the tiny models on one drawn photo, at strength 1.
 RECORDED = {
     "pixels": [
@@ -27,7 +28,7 @@ RECORDED = {
     ],
     "textured": [
         [23, 25, 132], [74, 26, 95], [32, 23, 185], [45, 59, 204], [23, 80, 100], [73, 79, 43],
-        [25, 37, 161], [46, 51, 197], [23, 134, 132], [73, 133, 96], [40, 65, 200], [25, 49, 188],
+        [25, 36, 161], [46, 51, 197], [23, 134, 132], [73, 133, 96], [40, 65, 200], [25, 49, 188],
     ],
 }  # fmt: skip
 AT_VERSION = 6
@@ -42,5 +43,4 @@ def test_other_pixels_need_another_sampler_version(model_files: dict[str, Path],
     found = blocks.round().astype(int).tolist()
     assert SAMPLER_VERSION == AT_VERSION, f"record the results of the new version: {found}"
     off = np.abs(blocks - np.array(RECORDED[kind])).max()
-    # Processors of two makes are up to 2.1 apart, in what starts with a fitted transport.
-    assert off < 3, f"the sampler gives other pixels: raise SAMPLER_VERSION and record {found}"
+    assert off < 2, f"the sampler gives other pixels: raise SAMPLER_VERSION and record {found}"
